@@ -1,0 +1,213 @@
+"""The decoder: one `apply` for training, scoring and generation."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxlm import functional
+from jaxlm.errors import InputError
+from jaxlm.layers.block import Block, block_parameters
+from jaxlm.layers.declare import Parameter, count, initialize, normal, stack
+from jaxlm.layers.embedding import Embedding, embedding_parameters
+from jaxlm.layers.normalization import Norm, norm_parameters
+from jaxlm.models.config import DecoderConfig
+from jaxlm.sharding import constrain
+
+Cache = tuple[functional.KVCache, ...]
+
+REMAT_POLICIES = {
+    "full": None,  # keep the inputs of each block only
+    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+}
+
+
+class DecoderOutput(NamedTuple):
+    """What the decoder returns. Under jit, what is not used is not computed."""
+
+    logits_btv: jax.Array
+    """At least float32; minus infinity for the padding of the vocabulary."""
+    hidden_btd: jax.Array
+    """After the last norm: `functional.unembed(hidden, unembedding(params))` are the logits."""
+    cache: Cache | None
+
+
+def decoder_parameters(config: DecoderConfig) -> dict[str, Any]:
+    """The tree of `Parameter` of a decoder: "embedding", "blocks" (stacked), "final_norm", ..."""
+    tree: dict[str, Any] = {
+        "embedding": embedding_parameters(
+            config.vocab_size,
+            config.padded_vocab_size,
+            config.width,
+            learned_positions=config.context_length if config.positions == "learned" else 0,
+        ),
+        "blocks": stack(block_parameters(config), config.layers),
+    }
+    if config.norm_position == "pre":
+        tree["final_norm"] = norm_parameters(config.width, kind=config.norm, bias=config.bias)
+    if not config.tied_embeddings:
+        tree["unembedding"] = Parameter(
+            (config.padded_vocab_size, config.width),
+            ("vocab", "embed"),
+            normal(min(0.02, 0.3 * config.width**-0.5), used=config.vocab_size),
+            padding=(config.padded_vocab_size - config.vocab_size) * config.width,
+        )
+    return tree
+
+
+def parameter_count(config: DecoderConfig) -> int:
+    """The published number: tied embeddings once, padding of the vocabulary not at all."""
+    return count(decoder_parameters(config))
+
+
+def unembedding(params: Any) -> jax.Array:
+    """The output embedding [v, d], tied or not."""
+    return params["unembedding"] if "unembedding" in params else params["embedding"]["token"]
+
+
+def init_cache(config: DecoderConfig, batch: int, length: int) -> Cache:
+    """An empty cache for `batch` rows of up to `length` positions, in the compute dtype."""
+    shape = (batch * config.kv_heads, length, config.head_dim)
+    dtype = compute_dtype(config)
+    return tuple(
+        functional.KVCache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
+        for _ in range(config.layers)
+    )
+
+
+def compute_dtype(config: DecoderConfig) -> jnp.dtype:
+    """The dtype of activations: "auto" is float32 on a CPU and bfloat16 elsewhere."""
+    if config.compute_dtype == "auto":
+        return jnp.dtype("float32" if jax.default_backend() == "cpu" else "bfloat16")
+    return jnp.dtype(config.compute_dtype)
+
+
+class Decoder(nn.Module):
+    """A decoder-only transformer (Radford et al. 2019; Touvron et al. 2023).
+
+    Attributes:
+      config: the architecture.
+      scan_layers: run-time choice over the same parameters: True scans over the layers (quick to
+        compile), False unrolls them (a quicker step), None unrolls up to 16 layers on one device.
+      remat: what the backward pass recomputes: "none", "dots" (all but matrix products) or
+        "full" (everything inside a block).
+    """
+
+    config: DecoderConfig
+    scan_layers: bool | None = None
+    remat: Literal["none", "dots", "full"] = "none"
+
+    @nn.compact
+    def __call__(
+        self,
+        tokens_bt,
+        *,
+        positions_bt=None,
+        segment_ids_bt=None,
+        cache: Cache | None = None,
+        dropout_key=None,
+    ) -> DecoderOutput:
+        """Next-token logits for every position.
+
+        Args:
+          tokens_bt: int token ids.
+          positions_bt: int positions below `context_length`, ascending within a segment and
+            consecutive with a cache; by default 0, 1, 2, ...
+          segment_ids_bt: int; tokens see only their own segment. Not with a cache.
+          cache: from `init_cache`; the new tokens are written at their positions.
+          dropout_key: a JAX key in training; None switches dropout off.
+
+        Returns:
+          `DecoderOutput(logits_btv, hidden_btd, cache)`.
+
+        Raises:
+          InputError: if the configuration cannot work.
+          ValueError: if a row is longer than the context or the cache.
+        """
+        c = self.config
+        if problems := c.problems():
+            raise InputError(problems)
+        t = tokens_bt.shape[1]
+        limit = c.context_length if cache is None else cache[0].key.shape[1]
+        if t > limit:
+            what = "context_length" if cache is None else "the cache's length"
+            raise ValueError(f"Decoder: {t} tokens in a row exceed {what} {limit}")
+        if positions_bt is None:
+            positions_bt = jnp.broadcast_to(jnp.arange(t, dtype=jnp.int32), tokens_bt.shape)
+        dtype = compute_dtype(c)
+        keys = None if dropout_key is None else jax.random.split(dropout_key, c.layers + 1)
+
+        x_btd, table_vd = Embedding(
+            vocab_size=c.vocab_size,
+            padded_vocab_size=c.padded_vocab_size,
+            width=c.width,
+            positions=c.positions,
+            context_length=c.context_length,
+            dtype=dtype,
+            param_dtype=c.param_dtype,
+            name="embedding",
+        )(tokens_bt, positions_bt)
+        x_btd = functional.dropout(x_btd, c.dropout, None if keys is None else keys[-1])
+
+        stacked = self.param("blocks", self._init_blocks)
+        block = Block(c, parent=None)
+
+        def run_block(p, x_btd, layer_cache, key):
+            return block.apply(
+                {"params": p},
+                x_btd,
+                positions_bt=positions_bt,
+                segment_ids_bt=segment_ids_bt,
+                cache=layer_cache,
+                dropout_key=key,
+            )
+
+        if cache is not None:
+            # Never scanned: a cache passed through scan is copied whole at every token.
+            updated = []
+            for layer in range(c.layers):
+                p = jax.tree.map(lambda a, layer=layer: a[layer], stacked)
+                x_btd, layer_cache = run_block(p, x_btd, cache[layer], None)
+                updated.append(layer_cache)
+            cache = tuple(updated)
+        else:
+
+            def body(x_btd, layer):
+                p, key = layer
+                return run_block(p, x_btd, None, key)[0], None
+
+            if self.remat != "none":
+                body = jax.checkpoint(
+                    body, policy=REMAT_POLICIES[self.remat], prevent_cse=not self._scanned()
+                )
+            layers = (stacked, None if keys is None else keys[:-1])
+            if self._scanned():
+                x_btd, _ = jax.lax.scan(body, x_btd, layers)
+            else:
+                for layer in range(c.layers):
+                    x_btd, _ = body(x_btd, jax.tree.map(lambda a, layer=layer: a[layer], layers))
+
+        if c.norm_position == "pre":
+            x_btd = Norm(c.norm, c.bias, c.norm_epsilon, c.param_dtype, name="final_norm")(x_btd)
+        output_vd = table_vd
+        if not c.tied_embeddings:
+            parameter = decoder_parameters(c)["unembedding"]
+            output_vd = self.param(
+                "unembedding", lambda key: initialize(parameter, key, c.param_dtype)
+            )
+            output_vd = constrain(output_vd, ("vocab", "features"))
+        logits_btv = functional.unembed(x_btd, output_vd, vocab_size=c.vocab_size)
+        return DecoderOutput(logits_btv, x_btd, cache)
+
+    def _init_blocks(self, key):
+        c = self.config
+        return initialize(stack(block_parameters(c), c.layers), key, c.param_dtype)
+
+    def _scanned(self) -> bool:
+        if self.scan_layers is not None:
+            return self.scan_layers
+        mesh = jax.sharding.get_abstract_mesh()
+        return self.config.layers > 16 or not (mesh.empty or mesh.size == 1)
