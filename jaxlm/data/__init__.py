@@ -1,0 +1,1 @@
+"""From documents to batches: sources, duplicates, splits, token shards, packing, loading."""
