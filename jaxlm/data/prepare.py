@@ -154,6 +154,8 @@ def _write(
             characters += len(document.text)
             if counts.kept % 256 == 0:
                 report("documents", counts.kept, None)
+    # Documents that do not come from files were counted by nobody else.
+    counts.read = counts.read or counts.kept + counts.duplicates
     report("documents", counts.kept, counts.kept)
     limit = min(32_768, max(1024, characters // 64))
     ranks = [rank for rank, _ in _parts(store, limit, settings["seed"])]

@@ -116,6 +116,7 @@ def test_prepared_text_is_the_text_given(tmp_path):
     manifest = prepared.manifest
     assert manifest["counts"]["duplicates"] == counts.duplicates == 1
     assert manifest["counts"]["kept"] == len(DOCUMENTS)
+    assert manifest["counts"]["read"] == len(DOCUMENTS) + 1
     for name in ("train", "heldout"):
         split = getattr(prepared, name)
         texts = decoded(prepared, split)
