@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import jax
 from jax.sharding import PartitionSpec
 
@@ -44,9 +46,18 @@ def partition_spec(axes: tuple[str, ...]) -> PartitionSpec:
 
 
 def constrain(x: jax.Array, axes: tuple[str, ...]) -> jax.Array:
-    """Fixes how `x` is divided over the mesh set by `jax.set_mesh`; without one, `x` itself."""
+    """Fixes how `x` is divided over the mesh set by `jax.set_mesh`; without one, `x` itself.
+
+    A batch that the mesh does not divide (a single prompt) stays whole.
+    """
     spec = partition_spec(axes)
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty or mesh.size == 1:
         return x
+    batch_shards = math.prod(mesh.shape[name] for name in RULES["batch"])
+    whole = [
+        axis == "batch" and size % batch_shards != 0
+        for axis, size in zip(axes, x.shape, strict=True)
+    ]
+    spec = PartitionSpec(*(None if w else entry for w, entry in zip(whole, spec, strict=True)))
     return jax.lax.with_sharding_constraint(x, spec)

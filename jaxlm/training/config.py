@@ -178,9 +178,7 @@ def problems(config: RunConfig) -> list[str]:
     )  # fmt: skip
     require(s.temperature >= 0, "sample.temperature", s.temperature, "must not be negative")
     require(s.top_k is None or s.top_k >= 1, "sample.top-k", s.top_k, "must be at least 1")
-    require(
-        s.top_p is None or 0 < s.top_p <= 1, "sample.top-p", s.top_p, "must lie in (0, 1]"
-    )
+    require(s.top_p is None or 0 < s.top_p <= 1, "sample.top-p", s.top_p, "must lie in (0, 1]")
     require(0 <= config.seed < 2**32, "seed", config.seed, "must lie in [0, 2^32)")
     if min(t.batch_size, t.accumulate, *dataclasses.astuple(config.mesh)) >= 1:
         found += _mesh_problems(config)
@@ -206,7 +204,5 @@ def _mesh_problems(config: RunConfig) -> list[str]:
     ):
         if value % size:
             note = " (padded to a multiple of 128)" if flag == "model.vocab-size" else ""
-            found.append(
-                f"--mesh.{axis} {size}: must divide --{flag}, which is {value}{note}"
-            )
+            found.append(f"--mesh.{axis} {size}: must divide --{flag}, which is {value}{note}")
     return found

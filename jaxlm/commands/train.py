@@ -1,0 +1,335 @@
+"""`jaxlm train`: from a corpus to a tokenizer, a trained decoder, its evaluation and samples."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from jaxlm import platform
+from jaxlm.commands.options import parse_run
+from jaxlm.data.corpus import embedded_documents
+from jaxlm.data.loader import BatchLoader
+from jaxlm.data.packing import plan_rows
+from jaxlm.data.prepare import PreparedData, prepare
+from jaxlm.data.sources import DocumentCounts, read_documents
+from jaxlm.errors import InputError, StoppedError
+from jaxlm.evaluation.perplexity import evaluate, uniform_baseline, unigram_baseline
+from jaxlm.evaluation.report import write_report
+from jaxlm.generation import SamplingOptions, generate_text
+from jaxlm.layers.declare import decayed
+from jaxlm.models.decoder import Decoder, compute_dtype, decoder_parameters, parameter_count
+from jaxlm.sharding import make_mesh
+from jaxlm.tokenizers.base import Tokenizer, save_tokenizer
+from jaxlm.tokenizers.character import CharacterTokenizer
+from jaxlm.tokenizers.sentencepiece import train_sentencepiece
+from jaxlm.training.checkpoint import Checkpointer, encode_files
+from jaxlm.training.config import RunConfig, SampleConfig, resolve
+from jaxlm.training.config_file import to_dict
+from jaxlm.training.loop import LoopResult, run_loop
+from jaxlm.training.metrics import MetricsWriter
+from jaxlm.training.optimizers import make_optimizer, make_schedule
+from jaxlm.training.progress import TrainingProgress, format_seconds
+from jaxlm.training.run_directory import RunDirectory
+from jaxlm.training.signals import StopSignals
+from jaxlm.training.state import init_state, step_key
+from jaxlm.training.step import make_loss_step, make_train_step, next_token_loss, place_batch
+from jaxlm.training.throughput import flops_per_token, measure_matrix_rate
+
+DESCRIPTION = """Train a decoder on a corpus, from raw text to samples and a report. The same
+command continues a run that was stopped.
+
+Example: jaxlm train --corpus my_texts/ --run runs/mine --training.steps 1000"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the command; returns its exit status."""
+    config = parse_run(arguments, program="jaxlm train", description=DESCRIPTION)
+    return run(config, Console())
+
+
+def run(config: RunConfig, console: Console) -> int:
+    """Trains as configured, or continues; returns the exit status.
+
+    Raises:
+      InputError: bad input or configuration, before anything is written.
+      StoppedError: stopped by SIGTERM, state saved.
+    """
+    started = time.perf_counter()
+    directory = RunDirectory(config.run)
+    if problems := directory.problems():
+        raise InputError(problems)
+    config = directory.continued(config) if directory.exists else resolve(config)
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    platform.configure(config.platform, devices=config.mesh.devices, log=say)
+    prepared = prepare_data(config, directory, console)
+    if config.data.tokenizer == "character":
+        model_config = dataclasses.replace(config.model, vocab_size=prepared.tokenizer.vocab_size)
+        config = dataclasses.replace(config, model=model_config)
+    platform.check_devices(config.platform, config.mesh.devices)
+    directory.write_config(config)
+    save_tokenizer(prepared.tokenizer, directory.tokenizer)
+    directory.write_json("environment.json", platform.describe_environment())
+    mesh = make_mesh(config.mesh)
+    with jax.set_mesh(mesh):
+        summary, result = _train(config, directory, prepared, mesh, console, say)
+    summary["seconds"] = time.perf_counter() - started
+    summary["peak_memory_bytes"] = platform.peak_memory_bytes()
+    directory.write_json("summary.json", summary)
+    report = write_report(directory.path)
+    if result.stopped:
+        raise StoppedError(
+            f"stopped at step {int(result.state.step)} of {config.training.steps}; everything is "
+            "saved, the same command continues"
+        )
+    _show_summary(console, config, summary)
+    say(f"report:  {report}")
+    say(
+        f"more:    jaxlm generate {directory.path} --prompt '...'   or   jaxlm chat {directory.path}"
+    )
+    return 0
+
+
+def prepare_data(config: RunConfig, directory: RunDirectory, console: Console) -> PreparedData:
+    """The tokenizer and token files of a run, made now or found finished."""
+    counts = DocumentCounts()
+    if config.corpus:
+        documents = read_documents(
+            config.corpus,
+            text_field=config.data.text_field,
+            encoding=config.data.encoding,
+            on_error=config.data.on_error,
+            counts=counts,
+        )
+    else:
+        documents = embedded_documents()
+
+    def train_tokenizer(texts: Any) -> Tokenizer:
+        if config.data.tokenizer == "character":
+            characters: set[str] = set()
+            for text in texts:
+                characters.update(text)
+            return CharacterTokenizer(characters, specials=True)
+        return train_sentencepiece(
+            texts, config.model.vocab_size, model_type=config.data.tokenizer, seed=config.seed
+        )
+
+    # Given more documents, BPE looks for its merges in all of them; this keeps a person informed.
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task("reading the corpus")
+        names = {
+            "documents": "reading the corpus: {done:,} documents",
+            "tokenizer": "training the tokenizer: {done:,} of {total:,} documents read",
+            "tokens": "tokenising: {done:,} of {total:,} documents",
+        }
+
+        def progress(stage: str, done: int, total: int | None) -> None:
+            bar.update(task, description=names[stage].format(done=done, total=total or 0))
+
+        vocabulary = None if config.data.tokenizer == "character" else config.model.vocab_size
+        prepared = prepare(
+            documents,
+            directory.data,
+            train_tokenizer=train_tokenizer,
+            settings={
+                "corpus": list(config.corpus),
+                "vocabulary": vocabulary,
+                **{k: v for k, v in to_dict(config.data).items() if k != "heldout_fraction"},
+            },
+            context_length=config.model.context_length,
+            seed=config.seed,
+            heldout_fraction=config.data.heldout_fraction,
+            counts=counts,
+            progress=progress,
+        )
+    train, heldout, read = (prepared.manifest[name] for name in ("train", "heldout", "counts"))
+    console.print(
+        f"corpus: {read['kept']:,} documents ({read['duplicates']:,} duplicates, "
+        f"{read['empty']:,} empty, {read['skipped']:,} unreadable left out); training "
+        f"{train['tokens']:,} tokens, held out {heldout['tokens']:,} tokens in "
+        f"{heldout['documents']:,} parts; {train['bytes'] / train['tokens']:.2f} bytes per token",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return prepared
+
+
+def _train(
+    config: RunConfig,
+    directory: RunDirectory,
+    prepared: PreparedData,
+    mesh: Mesh,
+    console: Console,
+    say: Any,
+) -> tuple[dict[str, Any], LoopResult]:
+    training, tokenizer = config.training, prepared.tokenizer
+    model = Decoder(config.model, scan_layers=training.scan_layers, remat=training.remat)
+    parameters = decoder_parameters(config.model)
+    schedule = make_schedule(config.optimizer, training)
+    optimizer = make_optimizer(config.optimizer, schedule, decayed(parameters))
+    state, shardings = init_state(model, parameters, optimizer, seed=config.seed, mesh=mesh)
+
+    checkpointer = Checkpointer(
+        directory.checkpoints,
+        keep=training.keep_checkpoints,
+        meta={"config": to_dict(config), "tokenizer": encode_files(tokenizer.files())},
+    )
+    abstract = jax.tree.map(
+        lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), state, shardings
+    )
+    restored = checkpointer.restore(abstract, note=say)
+    if restored is not None:
+        state = restored
+        say(f"continuing after step {int(state.step)}")
+    directory.remove_samples_after(int(state.step))
+
+    loader = BatchLoader(
+        prepared.train.tokens,
+        plan_rows(prepared.train.lengths, config.model.context_length),
+        batch_size=training.batch_size,
+        seed=config.seed,
+        identity=prepared.train.fingerprint,
+    )
+    heldout = BatchLoader(
+        prepared.heldout.tokens,
+        plan_rows(prepared.heldout.lengths, config.model.context_length),
+        batch_size=training.batch_size,
+        seed=config.seed,
+        identity=prepared.heldout.fingerprint,
+    )
+    loss_fn = next_token_loss(model)
+    loss_step = make_loss_step(loss_fn)
+    heldout_rows = max(mesh.size, training.batch_size // training.accumulate)
+    heldout_bytes = int(prepared.heldout.byte_counts.sum())
+
+    def score(params):
+        batches = heldout.evaluation_batches(heldout_rows)
+        return evaluate(
+            loss_step, params, (place_batch(b, mesh) for b in batches), utf8_bytes=heldout_bytes
+        )
+
+    matrix_rate = measure_matrix_rate(mesh, compute_dtype(config.model))
+    share_per_token = flops_per_token(config.model) / matrix_rate
+    say(
+        f"model: {config.size}, {parameter_count(config.model):,} parameters; {mesh.size} device(s) "
+        f"({mesh.devices.flat[0].device_kind}), {matrix_rate / 1e9:,.0f} GFLOP/s in matrix products"
+    )
+
+    with (
+        MetricsWriter(directory.path, resume_step=int(state.step)) as writer,
+        StopSignals() as stop,
+        TrainingProgress(console, start=int(state.step), steps=training.steps) as progress,
+    ):
+
+        def heldout_metrics(state):
+            metrics = score(state.params).metrics()
+            progress.note(
+                f"step {int(state.step)}: held-out loss {metrics['loss']:.3f}, "
+                f"{metrics['bits_per_byte']:.3f} bits per byte"
+            )
+            return {f"heldout/{name}": value for name, value in metrics.items()}
+
+        def sample(state):
+            key = step_key(config.seed, "sample", state.step)
+            text = write_samples(model, state.params, tokenizer, config.sample, key)
+            directory.write_sample(int(state.step), text)
+            progress.note(f"step {int(state.step)}, a sample:\n{text.strip()[:600]}\n")
+
+        result = run_loop(
+            state,
+            train_step=make_train_step(
+                loss_fn,
+                optimizer,
+                schedule=schedule,
+                accumulate=training.accumulate,
+                shardings=shardings,
+            ),
+            batch_at=lambda rows: place_batch(loader.batch(rows), mesh),
+            config=training,
+            writer=writer,
+            progress=progress,
+            stop=stop,
+            share_per_token=share_per_token,
+            save=checkpointer.save,
+            evaluate=heldout_metrics,
+            sample=sample,
+        )
+        checkpointer.wait()
+    checkpointer.close()
+
+    model_score = score(result.state.params)
+    first_tokens = np.bincount(
+        prepared.heldout.tokens[prepared.heldout.offsets[:-1].astype(np.int64)],
+        minlength=tokenizer.vocab_size,
+    )
+    predicted = prepared.heldout.token_counts.astype(np.int64) - first_tokens
+    unigram = unigram_baseline(model_score, prepared.train.token_counts, predicted)
+    summary = {
+        "step": int(result.state.step),
+        "steps": training.steps,
+        "parameters": parameter_count(config.model),
+        "heldout": model_score.metrics(),
+        "unigram": unigram.metrics(),
+        "uniform": uniform_baseline(model_score, tokenizer.vocab_size).metrics(),
+        "tokens_per_second": result.tokens_per_second,
+        "matrix_rate_share": result.matrix_rate_share,
+        "compile_seconds": result.compile_seconds,
+        "skipped_steps": int(result.state.skipped),
+    }
+    return summary, result
+
+
+def write_samples(
+    model: Decoder, params: Any, tokenizer: Tokenizer, config: SampleConfig, key: jax.Array
+) -> str:
+    """The samples of one step as text: each prompt with its continuation."""
+    prompts = list(config.prompts) or [""] * config.count
+    if not prompts:
+        return ""
+    texts = generate_text(
+        model,
+        params,
+        tokenizer,
+        prompts,
+        max_new_tokens=config.tokens,
+        options=SamplingOptions(config.temperature, config.top_k, config.top_p),
+        key=key,
+    )
+    return "\n\n---\n\n".join(p + t for p, t in zip(prompts, texts, strict=True)) + "\n"
+
+
+def _show_summary(console: Console, config: RunConfig, summary: dict[str, Any]) -> None:
+    table = Table("held-out documents", "loss", "perplexity", "bits per byte")
+    for name, label in (
+        ("heldout", "this model"),
+        ("unigram", "unigram baseline"),
+        ("uniform", "uniform baseline"),
+    ):
+        m = summary[name]
+        table.add_row(
+            label, f"{m['loss']:.3f}", f"{m['perplexity']:,.1f}", f"{m['bits_per_byte']:.3f}"
+        )
+    console.print(table)
+    memory = summary["peak_memory_bytes"]
+    console.print(
+        f"{summary['step']} steps in {format_seconds(summary['seconds'])} "
+        f"({summary['tokens_per_second']:,.0f} tokens/s, {summary['matrix_rate_share']:.0%} of the "
+        f"matrix rate; step compiled in {summary['compile_seconds']:.1f} s; peak memory "
+        f"{(memory or 0) / 2**30:.2f} GiB)",
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,201 @@
+"""Checkpoints through Orbax: asynchronous, atomic, retained by number, verified on reading.
+
+A checkpoint directory holds three items: `params`, `rest` (all other state) and `meta` (the
+configuration, the tokenizer's files and a digest of every array), so that it loads with no other
+file. This is the only module that knows Orbax.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from jaxlm.errors import DamageError, InputError
+from jaxlm.training.state import TrainState, digest
+
+_ITEMS = ("params", "rest", "meta")
+
+
+class Checkpointer:
+    """Saves and restores `TrainState` under a directory, one subdirectory per step.
+
+    Args:
+      directory: made if missing.
+      keep: how many of the newest checkpoints are retained.
+      meta: JSON-compatible; stored in every checkpoint.
+    """
+
+    def __init__(self, directory: Path, *, keep: int, meta: dict[str, Any]):
+        _quiet()
+        self._directory = directory.absolute()
+        self._meta = meta
+        self._digest = jax.jit(digest)
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=keep, create=True, enable_async_checkpointing=True
+        )
+        self._manager = ocp.CheckpointManager(self._directory, options=options, item_names=_ITEMS)
+
+    def save(self, state: TrainState) -> None:
+        """Starts saving; returns when the arrays are copied. Errors surface here or in `wait`."""
+        step = int(state.step)
+        if step in self._manager.all_steps():
+            return
+        self._manager.check_for_errors()
+        words = [int(word) for word in np.asarray(self._digest(state))]
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                params=ocp.args.StandardSave(state.params),
+                rest=ocp.args.StandardSave(_rest(state)),
+                meta=ocp.args.JsonSave({**self._meta, "digest": words}),
+            ),
+        )
+
+    def restore(self, abstract: TrainState, *, note: Callable[[str], None]) -> TrainState | None:
+        """The newest state that verifies, or None if nothing was saved.
+
+        Args:
+          abstract: shapes, dtypes and shardings.
+          note: is told of every checkpoint that is damaged; those are moved aside.
+
+        Raises:
+          DamageError: if there are checkpoints and none of them verifies.
+        """
+        steps = sorted(self._manager.all_steps(), reverse=True)
+        for step in steps:
+            try:
+                restored = self._manager.restore(
+                    step,
+                    args=ocp.args.Composite(
+                        params=ocp.args.StandardRestore(abstract.params),
+                        rest=ocp.args.StandardRestore(_rest(abstract)),
+                        meta=ocp.args.JsonRestore(),
+                    ),
+                )
+                state = TrainState(params=restored["params"], **restored["rest"])
+                _verify(self._digest(state), restored["meta"]["digest"])
+                return state
+            except Exception as error:
+                reason = _first_line(error)
+                note(f"checkpoint {step} is damaged ({reason}); trying the one before")
+                self._set_aside(step)
+        if steps:
+            raise DamageError(
+                f"{self._directory}: none of the checkpoints {steps} can be restored; they are "
+                "kept as *.damaged. Start a new run with another --run"
+            )
+        return None
+
+    def wait(self) -> None:
+        """Returns when everything is on disk; raises what went wrong with a save."""
+        self._manager.wait_until_finished()
+        self._manager.check_for_errors()
+
+    def close(self) -> None:
+        """Waits and releases Orbax's threads."""
+        self._manager.close()
+
+    def _set_aside(self, step: int) -> None:
+        path = self._directory / str(step)
+        aside = self._directory / f"{step}.damaged"
+        shutil.rmtree(aside, ignore_errors=True)
+        path.rename(aside)
+        self._manager.reload()
+
+
+def encode_files(files: dict[str, bytes]) -> dict[str, str]:
+    """File contents as JSON-compatible text."""
+    return {name: base64.b64encode(content).decode() for name, content in files.items()}
+
+
+def decode_files(files: dict[str, str]) -> dict[str, bytes]:
+    """The inverse of `encode_files`."""
+    return {name: base64.b64decode(content) for name, content in files.items()}
+
+
+def find_checkpoint(path: str | Path) -> Path:
+    """The checkpoint that a path means: itself, or the newest of a run or checkpoint directory.
+
+    Raises:
+      InputError: if there is none.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise InputError(f"{path}: no such directory; give a run directory or a checkpoint in it")
+    if (path / "meta").is_dir() and (path / "params").is_dir():
+        return path
+    parent = path / "checkpoints" if (path / "checkpoints").is_dir() else path
+    steps = [int(p.name) for p in parent.iterdir() if re.fullmatch(r"\d+", p.name)]
+    if not steps:
+        raise InputError(
+            f"{path}: holds no checkpoint; give a run directory (the --run of jaxlm train) after "
+            "its first checkpoint"
+        )
+    return parent / str(max(steps))
+
+
+def load_meta(checkpoint: Path) -> dict[str, Any]:
+    """The `meta` item of a checkpoint.
+
+    Raises:
+      DamageError: if it cannot be read.
+    """
+    _quiet()
+    try:
+        return ocp.Checkpointer(ocp.JsonCheckpointHandler()).restore(checkpoint.absolute() / "meta")
+    except Exception as error:
+        raise DamageError(f"{checkpoint}: cannot read meta: {_first_line(error)}") from error
+
+
+def load_params(checkpoint: Path, abstract: Any) -> Any:
+    """The parameters of a checkpoint, verified against its digest.
+
+    Args:
+      checkpoint: from `find_checkpoint`.
+      abstract: tree of `jax.ShapeDtypeStruct` with shardings.
+
+    Raises:
+      DamageError: if they cannot be read or differ from what was written.
+    """
+    _quiet()
+    try:
+        params = ocp.StandardCheckpointer().restore(checkpoint.absolute() / "params", abstract)
+        # `TrainState` puts the parameters after five scalars and before the optimiser.
+        words = load_meta(checkpoint)["digest"]
+        _verify(jax.jit(digest)(params), words[5 : 5 + len(jax.tree.leaves(params))])
+    except Exception as error:
+        raise DamageError(
+            f"{checkpoint}: the parameters are damaged ({_first_line(error)}); an older "
+            "checkpoint lies beside it"
+        ) from error
+    return params
+
+
+def _rest(state: TrainState) -> dict[str, Any]:
+    rest = state._asdict()
+    del rest["params"]
+    return rest
+
+
+def _verify(found: jax.Array, expected: list[int]) -> None:
+    if [int(word) for word in np.asarray(found)] != list(expected):
+        raise DamageError("stored arrays differ from what was written")
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:200]
+
+
+def _quiet() -> None:
+    """Orbax logs every file it touches."""
+    logging.getLogger("absl").setLevel(logging.ERROR)
