@@ -33,9 +33,19 @@ class DamageError(JaxlmError):
 
 
 class StoppedError(JaxlmError):
-    """Asked to stop; the state was saved and the same command continues the run."""
+    """Asked to stop; the state was saved and the same command continues the run.
+
+    Args:
+      message: what was saved.
+      interrupted: by a person (Ctrl-C) rather than by the system.
+    """
 
     exit_status = 75
+
+    def __init__(self, message: str, *, interrupted: bool = False):
+        super().__init__(message)
+        if interrupted:
+            self.exit_status = 130
 
 
 class NonFiniteError(JaxlmError):

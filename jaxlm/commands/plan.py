@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import get_args
 
 from rich.console import Console
@@ -38,22 +38,24 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def reference_table() -> Table:
-    """The four sizes, each a complete configuration."""
-    table = Table(title="reference configurations (--size)")
-    for heading in (
-        "size", "for", "layers", "heads / kv", "width", "hidden", "context", "vocabulary",
-        "parameters", "learning rate", "tokens a step", "steps",
-    ):  # fmt: skip
-        table.add_column(heading, justify="left" if heading in ("size", "for") else "right")
-    for size in get_args(Size):
-        c = reference(size)
-        m = c.model
-        table.add_row(
-            size, PURPOSES[size], str(m.layers), f"{m.heads} / {m.kv_heads}", f"{m.width:,}",
-            f"{m.hidden:,}", f"{m.context_length:,}", f"{m.vocab_size:,}",
-            f"{parameter_count(m):,}", f"{c.optimizer.learning_rate:g}",
-            f"{c.training.batch_size * m.context_length:,}", f"{c.training.steps:,}",
-        )  # fmt: skip
+    """The four sizes, each a complete configuration, one column each."""
+    configs = {size: reference(size) for size in get_args(Size)}
+    table = Table("reference configurations", *(f"--size {size}" for size in configs))
+    rows: dict[str, Callable[[RunConfig], str]] = {
+        "for": lambda c: PURPOSES[c.size],
+        "layers": lambda c: str(c.model.layers),
+        "heads / kv heads": lambda c: f"{c.model.heads} / {c.model.kv_heads}",
+        "width": lambda c: f"{c.model.width:,}",
+        "hidden": lambda c: f"{c.model.hidden:,}",
+        "context": lambda c: f"{c.model.context_length:,}",
+        "vocabulary": lambda c: f"{c.model.vocab_size:,}",
+        "parameters": lambda c: f"{parameter_count(c.model):,}",
+        "learning rate": lambda c: f"{c.optimizer.learning_rate:g}",
+        "tokens a step": lambda c: f"{c.training.batch_size * c.model.context_length:,}",
+        "steps": lambda c: f"{c.training.steps:,}",
+    }
+    for name, value in rows.items():
+        table.add_row(name, *(value(c) for c in configs.values()))
     return table
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -73,11 +74,11 @@ def run(config: RunConfig, console: Console) -> int:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     platform.configure(config.platform, devices=config.mesh.devices, log=say)
+    platform.check_devices(config.platform, config.mesh.devices)
     prepared = prepare_data(config, directory, console)
     if config.data.tokenizer == "character":
         model_config = dataclasses.replace(config.model, vocab_size=prepared.tokenizer.vocab_size)
         config = dataclasses.replace(config, model=model_config)
-    platform.check_devices(config.platform, config.mesh.devices)
     directory.write_config(config)
     save_tokenizer(prepared.tokenizer, directory.tokenizer)
     directory.write_json("environment.json", platform.describe_environment())
@@ -91,7 +92,8 @@ def run(config: RunConfig, console: Console) -> int:
     if result.stopped:
         raise StoppedError(
             f"stopped at step {int(result.state.step)} of {config.training.steps}; everything is "
-            "saved, the same command continues"
+            "saved, the same command continues",
+            interrupted=result.stopped == signal.SIGINT,
         )
     _show_summary(console, config, summary)
     say(f"report:  {report}")
@@ -225,8 +227,9 @@ def _train(
     matrix_rate = measure_matrix_rate(mesh, compute_dtype(config.model))
     share_per_token = flops_per_token(config.model) / matrix_rate
     say(
-        f"model: {config.size}, {parameter_count(config.model):,} parameters; {mesh.size} device(s) "
-        f"({mesh.devices.flat[0].device_kind}), {matrix_rate / 1e9:,.0f} GFLOP/s in matrix products"
+        f"model: {parameter_count(config.model):,} parameters on {mesh.size} "
+        f"{mesh.devices.flat[0].device_kind} device(s), together {matrix_rate / 1e9:,.0f} GFLOP/s "
+        "in matrix products"
     )
 
     with (

@@ -8,10 +8,11 @@ file. This is the only module that knows Orbax.
 from __future__ import annotations
 
 import base64
+import contextlib
 import logging
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from jaxlm.errors import DamageError, InputError
+from jaxlm.errors import DamageError, InputError, JaxlmError
 from jaxlm.training.state import TrainState, digest
 
 _ITEMS = ("params", "rest", "meta")
@@ -49,16 +50,17 @@ class Checkpointer:
         step = int(state.step)
         if step in self._manager.all_steps():
             return
-        self._manager.check_for_errors()
         words = [int(word) for word in np.asarray(self._digest(state))]
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                params=ocp.args.StandardSave(state.params),
-                rest=ocp.args.StandardSave(_rest(state)),
-                meta=ocp.args.JsonSave({**self._meta, "digest": words}),
-            ),
-        )
+        with self._writing():
+            self._manager.check_for_errors()
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    params=ocp.args.StandardSave(state.params),
+                    rest=ocp.args.StandardSave(_rest(state)),
+                    meta=ocp.args.JsonSave({**self._meta, "digest": words}),
+                ),
+            )
 
     def restore(self, abstract: TrainState, *, note: Callable[[str], None]) -> TrainState | None:
         """The newest state that verifies, or None if nothing was saved.
@@ -97,12 +99,26 @@ class Checkpointer:
 
     def wait(self) -> None:
         """Returns when everything is on disk; raises what went wrong with a save."""
-        self._manager.wait_until_finished()
-        self._manager.check_for_errors()
+        with self._writing():
+            self._manager.wait_until_finished()
+            self._manager.check_for_errors()
 
     def close(self) -> None:
         """Waits and releases Orbax's threads."""
-        self._manager.close()
+        with self._writing():
+            self._manager.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Storage errors reach us as many types; all mean that a checkpoint is missing."""
+        try:
+            yield
+        except Exception as error:
+            raise JaxlmError(
+                f"{self._directory}: a checkpoint could not be written ({_first_line(error)}); "
+                "make room or check the permissions, then give the same command again: it "
+                "continues from the last complete checkpoint"
+            ) from error
 
     def _set_aside(self, step: int) -> None:
         path = self._directory / str(step)

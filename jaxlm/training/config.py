@@ -96,12 +96,12 @@ class RunConfig:
     """Row of the reference table (`jaxlm plan`) that sets the defaults below."""
     platform: Literal["auto", "cpu", "gpu", "tpu"] = "auto"
     seed: int = 0
-    data: DataConfig = DataConfig()
-    model: DecoderConfig = DecoderConfig()
-    optimizer: OptimizerConfig = OptimizerConfig()
-    training: TrainingConfig = TrainingConfig()
-    sample: SampleConfig = SampleConfig()
-    mesh: MeshConfig = MeshConfig()
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    model: DecoderConfig = dataclasses.field(default_factory=DecoderConfig)
+    optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
+    training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+    sample: SampleConfig = dataclasses.field(default_factory=SampleConfig)
+    mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
 
 
 def reference(size: Size) -> RunConfig:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 import time
 from collections.abc import Callable
 from typing import Any
@@ -26,14 +27,14 @@ class LoopResult:
       tokens_per_second: over all measured steps, pauses not counted.
       matrix_rate_share: of that rate.
       compile_seconds: tracing and compiling the step.
-      stopped: a signal ended the loop before its time.
+      stopped: the signal that ended the loop before its time, or None.
     """
 
     state: TrainState
     tokens_per_second: float = 0.0
     matrix_rate_share: float = 0.0
     compile_seconds: float = 0.0
-    stopped: bool = False
+    stopped: signal.Signals | None = None
 
 
 def run_loop(
@@ -127,7 +128,7 @@ def run_loop(
         if due["save"] or stop.received:
             save(state)
         if stop.received and not last:
-            result.stopped = True
+            result.stopped = stop.received
             break
         if due["evaluate"]:
             writer.write(step, evaluate(state))
