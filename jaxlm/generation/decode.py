@@ -13,7 +13,8 @@ import numpy as np
 
 from jaxlm import functional
 from jaxlm.errors import InputError
-from jaxlm.models.decoder import Cache, Decoder, init_cache, unembedding
+from jaxlm.models.config import DecoderConfig
+from jaxlm.models.decoder import Cache, Decoder, init_cache, unembedding, unstack
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,6 +218,7 @@ def decode(
         row[: len(prompt)] = prompt
     capacity = min(_bucket(max_new_tokens), context)
     generator = cached_generator(model)
+    params = _unstack(params, model.config)
     decoding = generator.prefill(
         params,
         prompt_bt,
@@ -251,6 +253,16 @@ def decode(
         mask_bn=decoding.mask_bn[:, :max_new_tokens],
         logprobs_bn=decoding.logprobs_bn[:, :max_new_tokens],
     )
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _unstack_jit(params, config):
+    return unstack(params, config)
+
+
+def _unstack(params: Any, config: DecoderConfig) -> Any:
+    """One tree per layer; those who decode often hand them over like that."""
+    return params if isinstance(params["blocks"], tuple) else _unstack_jit(params, config)
 
 
 def _bucket(length: int) -> int:

@@ -8,6 +8,7 @@ from jaxlm.models.decoder import (
     init_cache,
     parameter_count,
     unembedding,
+    unstack,
 )
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "init_cache",
     "parameter_count",
     "unembedding",
+    "unstack",
 ]

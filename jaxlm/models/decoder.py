@@ -68,6 +68,21 @@ def unembedding(params: Any) -> jax.Array:
     return params["unembedding"] if "unembedding" in params else params["embedding"]["token"]
 
 
+def split_layers(blocks: Any, layers: int) -> tuple[Any, ...]:
+    """Stacked block parameters as one tree per layer; a tuple is returned as it is."""
+    if isinstance(blocks, tuple):
+        return blocks
+    return tuple(jax.tree.map(lambda a, layer=layer: a[layer], blocks) for layer in range(layers))
+
+
+def unstack(params: Any, config: DecoderConfig) -> Any:
+    """Parameters for decoding: one tree per layer, so that no token copies them out of a stack.
+
+    The decoder takes both forms wherever it does not scan over the layers.
+    """
+    return {**params, "blocks": split_layers(params["blocks"], config.layers)}
+
+
 def init_cache(config: DecoderConfig, batch: int, length: int) -> Cache:
     """An empty cache for `batch` rows of up to `length` positions, in the compute dtype."""
     shape = (batch * config.kv_heads, length, config.head_dim)
@@ -152,7 +167,10 @@ class Decoder(nn.Module):
         )(tokens_bt, positions_bt)
         x_btd = functional.dropout(x_btd, c.dropout, None if keys is None else keys[-1])
 
-        stacked = self.param("blocks", self._init_blocks)
+        if self.has_variable("params", "blocks"):
+            blocks = self.get_variable("params", "blocks")
+        else:
+            blocks = self.param("blocks", self._init_blocks)
         block = Block(c, parent=None)
 
         def run_block(p, x_btd, layer_cache, key):
@@ -168,9 +186,8 @@ class Decoder(nn.Module):
         if cache is not None:
             # Never scanned: a cache passed through scan is copied whole at every token.
             updated = []
-            for layer in range(c.layers):
-                p = jax.tree.map(lambda a, layer=layer: a[layer], stacked)
-                x_btd, layer_cache = run_block(p, x_btd, cache[layer], None)
+            for p, layer_cache in zip(split_layers(blocks, c.layers), cache, strict=True):
+                x_btd, layer_cache = run_block(p, x_btd, layer_cache, None)
                 updated.append(layer_cache)
             cache = tuple(updated)
         else:
@@ -183,12 +200,11 @@ class Decoder(nn.Module):
                 body = jax.checkpoint(
                     body, policy=REMAT_POLICIES[self.remat], prevent_cse=not self._scanned()
                 )
-            layers = (stacked, None if keys is None else keys[:-1])
             if self._scanned():
-                x_btd, _ = jax.lax.scan(body, x_btd, layers)
+                x_btd, _ = jax.lax.scan(body, x_btd, (blocks, None if keys is None else keys[:-1]))
             else:
-                for layer in range(c.layers):
-                    x_btd, _ = body(x_btd, jax.tree.map(lambda a, layer=layer: a[layer], layers))
+                for layer, p in enumerate(split_layers(blocks, c.layers)):
+                    x_btd, _ = body(x_btd, (p, None if keys is None else keys[layer]))
 
         if c.norm_position == "pre":
             x_btd = Norm(c.norm, c.bias, c.norm_epsilon, c.param_dtype, name="final_norm")(x_btd)
