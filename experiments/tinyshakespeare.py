@@ -11,7 +11,9 @@ GPU one (6 layers, 6 heads, 384 wide, context 256, batch 64, dropout 0.2, 5,000 
 loss is taken over the whole validation split, not over sampled batches.
 
 Cost: about a minute per seed on two CPU cores; the GPU configuration belongs on a GPU.
-Came out: RESULT
+Came out: 1.777 with the CPU configuration (seeds 0, 1, 2: 1.775, 1.769, 1.788). With GPT-2's
+fixed initial deviation of 0.02 instead of 1 / sqrt(fan-in) seed 0 gives 1.904: so narrow a model
+starts too small then.
 """
 
 from __future__ import annotations
@@ -107,8 +109,8 @@ def train(options: Options, text: str, seed: int) -> float:
         batch = train_loader.batch((step - 1) * training.batch_size)
         state, metrics = train_step(state, place_batch(batch, mesh))
         if step % training.log_every == 0:
-            rate = step * training.batch_size * model_config.context_length
-            rate /= time.perf_counter() - began
+            tokens = step * training.batch_size * model_config.context_length
+            rate = tokens / (time.perf_counter() - began)
             print(f"  step {step:>5}  loss {float(metrics['loss']):.3f}  {rate:,.0f} tokens/s")
     score = evaluate(
         make_loss_step(loss_fn),

@@ -33,7 +33,7 @@ def parse_run(arguments: Sequence[str], *, program: str, description: str) -> Ru
         data, where = read_yaml(arguments[0]), arguments[0]
         arguments = arguments[1:]
     size = _size(arguments) or data.get("size", "tiny")
-    default = reference(size if size in get_args(Size) else "tiny")
+    default = reference(size if size in get_args(Size) else "tiny")  # type: ignore[arg-type]
     if data:
         default, found = from_dict(data, default, where=where)
     try:
@@ -59,13 +59,14 @@ def parse(
     default: T | None = None,
 ) -> T:
     """A dataclass from flags, with help and suggestions by tyro."""
+    given: dict[str, Any] = {} if default is None else {"default": default}
     return tyro.cli(
         kind,
         args=list(arguments),
         prog=program,
         description=description,
         config=(tyro.conf.FlagConversionOff, tyro.conf.HelptextFromCommentsOff),
-        **({} if default is None else {"default": default}),  # type: ignore[arg-type]
+        **given,
     )
 
 

@@ -97,9 +97,8 @@ def run(config: RunConfig, console: Console) -> int:
         )
     _show_summary(console, config, summary)
     say(f"report:  {report}")
-    say(
-        f"more:    jaxlm generate {directory.path} --prompt '...'   or   jaxlm chat {directory.path}"
-    )
+    say(f"more:    jaxlm generate {directory.path} --prompt '...'")
+    say(f"         jaxlm chat {directory.path}")
     return 0
 
 

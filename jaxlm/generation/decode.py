@@ -91,7 +91,7 @@ def make_generator(model: Decoder) -> Generator:
     def prefill(params, prompt_bt, lengths_b, key, *, max_new_tokens, cache_length):
         b = prompt_bt.shape[0]
         cache = init_cache(model.config, b, cache_length)
-        output = model.apply({"params": params}, prompt_bt, cache=cache)
+        output: Any = model.apply({"params": params}, prompt_bt, cache=cache)
         last_b1d = jnp.take_along_axis(output.hidden_btd, (lengths_b - 1)[:, None, None], axis=1)
         logits_b1v = functional.unembed(
             last_b1d, unembedding(params), vocab_size=model.config.vocab_size
@@ -123,7 +123,7 @@ def make_generator(model: Decoder) -> Generator:
             finished_b = d.finished_b
             if end_id is not None:
                 finished_b |= active_b & (token_b == end_id)
-            output = model.apply(
+            output: Any = model.apply(
                 {"params": params},
                 token_b[:, None],
                 positions_bt=d.lengths_b[:, None],

@@ -167,6 +167,7 @@ class Decoder(nn.Module):
         )(tokens_bt, positions_bt)
         x_btd = functional.dropout(x_btd, c.dropout, None if keys is None else keys[-1])
 
+        blocks: Any
         if self.has_variable("params", "blocks"):
             blocks = self.get_variable("params", "blocks")
         else:

@@ -6,7 +6,6 @@ import dataclasses
 from typing import Any
 
 import jax
-import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 
 from jaxlm.errors import InputError
@@ -61,7 +60,7 @@ def make_mesh(config: MeshConfig) -> Mesh:
         tuple(sizes.values()),
         tuple(sizes),
         axis_types=(AxisType.Auto,) * len(sizes),
-        devices=np.asarray(available[: config.devices]),
+        devices=available[: config.devices],
     )
 
 

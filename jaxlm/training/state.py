@@ -74,7 +74,7 @@ def state_shardings(
     abstract: TrainState, parameters: Any, optimizer: optax.GradientTransformation, mesh: Mesh
 ) -> TrainState:
     """Shardings of a state: the optimiser's moments lie where their parameters do."""
-    replicated = NamedSharding(mesh, PartitionSpec())
+    replicated: Any = NamedSharding(mesh, PartitionSpec())
     of_params = named_shardings(mesh, logical_axes(parameters))
     of_optimizer = optax.tree_utils.tree_map_params(
         optimizer,
@@ -83,7 +83,8 @@ def state_shardings(
         of_params,
         transform_non_params=lambda _: replicated,
     )
-    return TrainState(*[replicated] * 5, params=of_params, optimizer=of_optimizer)
+    r = replicated
+    return TrainState(r, r, r, r, r, params=of_params, optimizer=of_optimizer)
 
 
 def digest(tree: Any) -> jax.Array:

@@ -17,7 +17,7 @@ from jaxlm.sharding import partition_spec
 from jaxlm.training.state import TrainState, step_key
 
 Batch = dict[str, Any]
-LossFunction = Callable[[Any, Batch, jax.Array], tuple[jax.Array, jax.Array]]
+LossFunction = Callable[[Any, Batch, jax.Array | None], tuple[jax.Array, jax.Array]]
 
 
 def next_token_loss(model: Decoder) -> LossFunction:
@@ -28,7 +28,7 @@ def next_token_loss(model: Decoder) -> LossFunction:
     """
 
     def loss(params, batch, key):
-        output = model.apply(
+        output: Any = model.apply(
             {"params": params},
             batch["tokens"],
             positions_bt=batch["positions"],
@@ -52,7 +52,7 @@ def make_train_step(
     *,
     schedule: Callable[[jax.Array], jax.Array],
     accumulate: int = 1,
-    shardings: TrainState | None = None,
+    shardings: Any = None,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]:
     """A jitted `train_step(state, batch) -> (state, metrics)`.
 
@@ -65,7 +65,7 @@ def make_train_step(
       optimizer: from Optax.
       schedule: the learning rate, for the metrics.
       accumulate: micro-batches; must divide the rows of the batch.
-      shardings: of the state, from `init_state`; None for one device.
+      shardings: `TrainState` of shardings, from `init_state`; None for one device.
 
     Returns:
       The step. Metrics are scalars: loss, tokens, gradient_norm, learning_rate, skipped,

@@ -19,10 +19,40 @@ SMALL = [
     "--platform", "cpu",
 ]  # fmt: skip
 
-WORDS = (
-    "the a model token layer reads writes learns sees small large value key query head of in on to "
-    "from with every each some text word line page book river stone light"
-).split()
+WORDS = [
+    "the",
+    "a",
+    "model",
+    "token",
+    "layer",
+    "reads",
+    "writes",
+    "learns",
+    "sees",
+    "small",
+    "large",
+    "value",
+    "key",
+    "query",
+    "head",
+    "of",
+    "in",
+    "on",
+    "to",
+    "from",
+    "with",
+    "every",
+    "each",
+    "some",
+    "text",
+    "word",
+    "line",
+    "page",
+    "book",
+    "river",
+    "stone",
+    "light",
+]
 
 
 def sentence(number: int) -> str:

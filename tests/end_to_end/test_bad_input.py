@@ -81,9 +81,11 @@ def test_every_configuration_error_is_reported_at_once(capsys, small, tmp_path):
         yaml.safe_dump({"model": {"widht": 64}, "trainig": {}, "optimizer": {"beta1": "high"}})
     )
     status = cli.main(
-        ["train", str(config), "--run", str(tmp_path / "run"), *small]
-        + ["--model.heads", "3", "--mesh.data", "3", "--mesh.tensor", "5"]
-        + ["--training.steps", "0", "--model.dropout", "1.5", "--sample.temperature", "-1"]
+        [
+            *["train", str(config), "--run", str(tmp_path / "run"), *small],
+            *["--model.heads", "3", "--mesh.data", "3", "--mesh.tensor", "5"],
+            *["--training.steps", "0", "--model.dropout", "1.5", "--sample.temperature", "-1"],
+        ]
     )
     err = capsys.readouterr().err
     assert status == 2

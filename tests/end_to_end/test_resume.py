@@ -18,10 +18,12 @@ def start(path, arguments):
     """The command in a process of its own, a group of its own."""
     environment = {**os.environ, "XLA_FLAGS": "", "JAX_NUM_CPU_DEVICES": "1"}
     return subprocess.Popen(
-        [sys.executable, "-m", "jaxlm.cli", "train", "--run", str(path), *arguments]
-        + ["--training.steps", str(STEPS), "--training.checkpoint-every", "25"]
-        + ["--training.evaluate-every", "100", "--training.sample-every", "100"]
-        + ["--model.dropout", "0.1"],
+        [
+            *[sys.executable, "-m", "jaxlm.cli", "train", "--run", str(path), *arguments],
+            *["--training.steps", str(STEPS), "--training.checkpoint-every", "25"],
+            *["--training.evaluate-every", "100", "--training.sample-every", "100"],
+            *["--model.dropout", "0.1"],
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

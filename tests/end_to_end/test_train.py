@@ -12,15 +12,19 @@ from jaxlm.commands.load import load_model
 from jaxlm.training.metrics import read_metrics
 
 
+def command(run, small):
+    """The arguments of the run that all tests here look at."""
+    return [
+        *["train", "--run", str(run), *small, "--seed", "3", "--optimizer.learning-rate", "0.01"],
+        *["--training.steps", "60", "--training.checkpoint-every", "20"],
+        *["--training.evaluate-every", "30"],
+    ]
+
+
 @pytest.fixture(scope="module")
 def run(small, tmp_path_factory):
     path = tmp_path_factory.mktemp("runs") / "run"
-    status = cli.main(
-        ["train", "--run", str(path), *small]
-        + ["--training.steps", "60", "--training.checkpoint-every", "20", "--seed", "3"]
-        + ["--training.evaluate-every", "30", "--optimizer.learning-rate", "0.01"]
-    )
-    assert status == 0
+    assert cli.main(command(path, small)) == 0
     return path
 
 
@@ -101,12 +105,7 @@ def test_evaluate_agrees_with_the_training_loss(run, corpus, capsys):
 
 def test_giving_the_command_again_changes_nothing(run, small, capsys):
     before = (run / "metrics.jsonl").read_text()
-    status = cli.main(
-        ["train", "--run", str(run), *small]
-        + ["--training.steps", "60", "--training.checkpoint-every", "20", "--seed", "3"]
-        + ["--training.evaluate-every", "30", "--optimizer.learning-rate", "0.01"]
-    )
-    assert status == 0
+    assert cli.main(command(run, small)) == 0
     assert "continuing after step 60" in capsys.readouterr().out
     assert (run / "metrics.jsonl").read_text() == before
 
