@@ -200,7 +200,7 @@ def _set_allocator(platform: str) -> list[str]:
 
     XLA allocates the temporaries of a step anew at each call; by default glibc maps them from
     the kernel each time, and every page faults again: up to a third of the time of a small step.
-    The price is memory: what lies in pieces is not given back (up to twice the peak).
+    The price is memory: what lies in pieces is not given back (the peak doubles or more).
     """
     setting = os.environ.get("JAXLM_ALLOCATOR", "")
     if setting not in ("", "system"):
@@ -219,7 +219,7 @@ def _set_allocator(platform: str) -> list[str]:
     if not all(mallopt(parameter, value) for parameter, value in wanted.items()):
         return ["allocator: glibc refused the settings; steps may be slower"]
     return [
-        "allocator: glibc keeps freed memory, faster but larger (JAXLM_ALLOCATOR=system undoes it)"
+        "allocator: glibc keeps freed memory, for speed (JAXLM_ALLOCATOR=system needs less memory)"
     ]
 
 

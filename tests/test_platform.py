@@ -197,15 +197,15 @@ _STEPS = """
         gradients = jax.grad(loss)(weights)
         return [w - 1e-3 * g for w, g in zip(weights, gradients)]
 
-    weights, x = [jnp.eye(256) * 0.01] * 4, jnp.ones((4096, 256))  # 4 MiB for each activation
+    weights, x = [jnp.eye(64) * 0.01] * 6, jnp.ones((65536, 64))  # 16 MiB an activation
     def faults():
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         global weights
         weights = jax.block_until_ready(step(weights, x))
         return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-    for _ in range(5):
+    for _ in range(4):
         faults()
-    print(json.dumps([lines, statistics.median(faults() for _ in range(15))]))
+    print(json.dumps([lines, statistics.median(faults() for _ in range(7))]))
 """
 
 

@@ -29,6 +29,7 @@ _CHARTS = [
     ("Tokens per second", {"train/tokens_per_second": "tokens per second"}, True),
     ("Share of the device's matrix rate", {"train/matrix_rate_share": "share"}, True),
 ]
+_UNDRAWN = {"train/tokens", "heldout/perplexity"}  # the size of a batch; exp of the loss
 _NAMES = {"heldout": "this model", "unigram": "unigram", "uniform": "uniform"}
 _MOST_SAMPLES, _MOST_CHARACTERS = 12, 5_000
 
@@ -157,7 +158,7 @@ def _curves(metrics: Sequence[Mapping[str, float]]) -> str:
         for name, value in record.items():
             if name != "step":  # of two records of one step the later counts
                 by_name.setdefault(name, {})[record["step"]] = value
-    drawn = {name for _, lines, _ in _CHARTS for name in lines}
+    drawn = _UNDRAWN.union(*(lines for _, lines, _ in _CHARTS))
     others = [
         (name, {name: name}, False)
         for name, values in sorted(by_name.items())
