@@ -31,7 +31,8 @@ p { margin: 6px 0; color: var(--soft); }
   grid-template-columns: repeat(auto-fill, minmax(135px, 1fr)); }
 .tile { background: var(--card); border: 1px solid var(--edge); border-radius: 10px;
   padding: 10px 12px; }
-.tile b { display: block; font-size: 1.15rem; white-space: nowrap; font-variant-numeric: tabular-nums; }
+.tile b { display: block; font-size: 1.15rem; white-space: nowrap;
+  font-variant-numeric: tabular-nums; }
 .tile span { color: var(--soft); font-size: .85rem; }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; }
 th, td { padding: 6px 10px 6px 0; text-align: left; vertical-align: top;
