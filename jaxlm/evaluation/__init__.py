@@ -1,0 +1,1 @@
+"""Evaluation: perplexity, bits per byte, baselines, the report of a run."""
