@@ -15,10 +15,9 @@ from jaxlm.data.sources import Document
 from jaxlm.errors import InputError
 
 _TOPICS = Path("pydoc_data") / "topics.py"
-# Not prose about an interface: tests, an editor's internals, a grammar's, drawing examples, and
-# what others have installed.
-_LEFT_OUT = {"test", "tests", "idlelib", "lib2to3", "turtledemo", "site-packages", "dist-packages",
-             "__pycache__", "_pyrepl", "__phello__"}  # fmt: skip
+# Tests, whose docstrings are no documentation, and what others have installed.
+_LEFT_OUT = {"test", "tests", "site-packages", "dist-packages", "__pycache__", "_pyrepl",
+             "__phello__"}  # fmt: skip
 
 
 def embedded_documents(library: Path | None = None) -> Iterator[Document]:

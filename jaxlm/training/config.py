@@ -51,7 +51,7 @@ class OptimizerConfig:
 class TrainingConfig:
     """The training loop. Only batch_size belongs to a run's identity."""
 
-    steps: int = 400
+    steps: int = 340
     batch_size: int = 16
     """Rows per optimiser step, all devices together; a row is one context of tokens."""
     accumulate: int = 1

@@ -96,7 +96,11 @@ def run_loop(
         values |= {"tokens_per_second": rate, "matrix_rate_share": rate * share_per_token}
         writer.write(number, {f"train/{name}": value for name, value in values.items()})
         progress.update(
-            number, loss=values["loss"], tokens_per_second=rate, share=rate * share_per_token
+            number,
+            loss=values["loss"],
+            tokens_per_second=rate,
+            share=rate * share_per_token,
+            seconds_per_step=values["tokens"] / max(rate, 1e-9),
         )
 
     while step < config.steps:

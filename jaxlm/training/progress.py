@@ -18,8 +18,8 @@ class TrainingProgress:
     """
 
     def __init__(self, console: Console, *, start: int, steps: int):
-        self._console, self._start, self._steps = console, start, steps
-        self._began = time.perf_counter()
+        self._console, self._steps = console, steps
+        self._first: tuple[int, float] | None = None
         self._bar = Progress(
             TextColumn("training"),
             BarColumn(bar_width=None),
@@ -39,10 +39,22 @@ class TrainingProgress:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def update(self, step: int, *, loss: float, tokens_per_second: float, share: float) -> None:
+    def update(
+        self,
+        step: int,
+        *,
+        loss: float,
+        tokens_per_second: float,
+        share: float,
+        seconds_per_step: float,
+    ) -> None:
         """Shows the state after `step`."""
-        elapsed = time.perf_counter() - self._began
-        left = elapsed / max(step - self._start, 1) * (self._steps - step)
+        now = time.perf_counter()
+        if self._first is None:  # the time before it went into compiling
+            self._first = step, now
+            left = (self._steps - step) * seconds_per_step
+        else:
+            left = (now - self._first[1]) / (step - self._first[0]) * (self._steps - step)
         text = (
             f"loss {loss:6.3f}  {tokens_per_second:,.0f} tokens/s  "
             f"{share:4.0%} of matrix rate  {format_seconds(left)} left"
