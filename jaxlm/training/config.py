@@ -61,7 +61,7 @@ class TrainingConfig:
     scan_layers: bool | None = None
     """True compiles faster, False steps faster; None decides by depth and devices."""
     log_every: int = 10
-    evaluate_every: int = 200
+    evaluate_every: int = 100
     sample_every: int = 100
     checkpoint_every: int = 100
     keep_checkpoints: int = 3
