@@ -12,36 +12,32 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from jaxlm import platform
 from jaxlm.commands.options import parse_run
-from jaxlm.data.corpus import embedded_documents
+from jaxlm.commands.prepare import prepare_data
 from jaxlm.data.loader import BatchLoader
 from jaxlm.data.packing import plan_rows
-from jaxlm.data.prepare import PreparedData, prepare
-from jaxlm.data.sources import DocumentCounts, read_documents
+from jaxlm.data.prepare import PreparedData
 from jaxlm.errors import InputError, StoppedError
-from jaxlm.evaluation.perplexity import evaluate, uniform_baseline, unigram_baseline
+from jaxlm.evaluation.perplexity import Score, evaluate, uniform_baseline, unigram_baseline
 from jaxlm.evaluation.report import write_report
 from jaxlm.generation import SamplingOptions, generate_text
 from jaxlm.layers.declare import decayed
 from jaxlm.models.decoder import Decoder, compute_dtype, decoder_parameters, parameter_count
 from jaxlm.sharding import make_mesh
 from jaxlm.tokenizers.base import Tokenizer, save_tokenizer
-from jaxlm.tokenizers.character import CharacterTokenizer
-from jaxlm.tokenizers.sentencepiece import train_sentencepiece
 from jaxlm.training.checkpoint import Checkpointer, encode_files
 from jaxlm.training.config import RunConfig, SampleConfig, resolve
 from jaxlm.training.config_file import to_dict
-from jaxlm.training.loop import LoopResult, run_loop
+from jaxlm.training.loop import run_loop
 from jaxlm.training.metrics import MetricsWriter
 from jaxlm.training.optimizers import make_optimizer, make_schedule
 from jaxlm.training.progress import TrainingProgress, format_seconds
 from jaxlm.training.run_directory import RunDirectory
 from jaxlm.training.signals import StopSignals
-from jaxlm.training.state import init_state, step_key
+from jaxlm.training.state import TrainState, init_state, step_key
 from jaxlm.training.step import make_loss_step, make_train_step, next_token_loss, place_batch
 from jaxlm.training.throughput import flops_per_token, measure_matrix_rate
 
@@ -64,11 +60,16 @@ def run(config: RunConfig, console: Console) -> int:
       InputError: bad input or configuration, before anything is written.
       StoppedError: stopped by SIGTERM, state saved.
     """
-    started = time.perf_counter()
     directory = RunDirectory(config.run)
     if problems := directory.problems():
         raise InputError(problems)
     config = directory.continued(config) if directory.exists else resolve(config)
+    with directory.locked():
+        return _run(config, directory, console)
+
+
+def _run(config: RunConfig, directory: RunDirectory, console: Console) -> int:
+    started = time.perf_counter()
 
     def say(text: str) -> None:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -84,89 +85,16 @@ def run(config: RunConfig, console: Console) -> int:
     directory.write_json("environment.json", platform.describe_environment())
     mesh = make_mesh(config.mesh)
     with jax.set_mesh(mesh):
-        summary, result = _train(config, directory, prepared, mesh, console, say)
+        summary = _train(config, directory, prepared, mesh, console, say)
     summary["seconds"] = time.perf_counter() - started
     summary["peak_memory_bytes"] = platform.peak_memory_bytes()
     directory.write_json("summary.json", summary)
     report = write_report(directory.path)
-    if result.stopped:
-        raise StoppedError(
-            f"stopped at step {int(result.state.step)} of {config.training.steps}; everything is "
-            "saved, the same command continues",
-            interrupted=result.stopped == signal.SIGINT,
-        )
     _show_summary(console, config, summary)
     say(f"report:  {report}")
     say(f"more:    jaxlm generate {directory.path} --prompt '...'")
     say(f"         jaxlm chat {directory.path}")
     return 0
-
-
-def prepare_data(config: RunConfig, directory: RunDirectory, console: Console) -> PreparedData:
-    """The tokenizer and token files of a run, made now or found finished."""
-    counts = DocumentCounts()
-    if config.corpus:
-        documents = read_documents(
-            config.corpus,
-            text_field=config.data.text_field,
-            encoding=config.data.encoding,
-            on_error=config.data.on_error,
-            counts=counts,
-        )
-    else:
-        documents = embedded_documents()
-
-    def train_tokenizer(texts: Any) -> Tokenizer:
-        if config.data.tokenizer == "character":
-            characters: set[str] = set()
-            for text in texts:
-                characters.update(text)
-            return CharacterTokenizer(characters, specials=True)
-        return train_sentencepiece(
-            texts, config.model.vocab_size, model_type=config.data.tokenizer, seed=config.seed
-        )
-
-    # Given more documents, BPE looks for its merges in all of them; this keeps a person informed.
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task("reading the corpus")
-        names = {
-            "documents": "reading the corpus: {done:,} documents",
-            "tokenizer": "training the tokenizer: {done:,} of {total:,} documents read",
-            "tokens": "tokenising: {done:,} of {total:,} documents",
-        }
-
-        def progress(stage: str, done: int, total: int | None) -> None:
-            bar.update(task, description=names[stage].format(done=done, total=total or 0))
-
-        vocabulary = None if config.data.tokenizer == "character" else config.model.vocab_size
-        prepared = prepare(
-            documents,
-            directory.data,
-            train_tokenizer=train_tokenizer,
-            settings={
-                "corpus": list(config.corpus),
-                "vocabulary": vocabulary,
-                **{k: v for k, v in to_dict(config.data).items() if k != "heldout_fraction"},
-            },
-            context_length=config.model.context_length,
-            seed=config.seed,
-            heldout_fraction=config.data.heldout_fraction,
-            counts=counts,
-            progress=progress,
-        )
-    train, heldout, read = (prepared.manifest[name] for name in ("train", "heldout", "counts"))
-    console.print(
-        f"corpus: {read['kept']:,} documents ({read['duplicates']:,} duplicates, "
-        f"{read['empty']:,} empty, {read['skipped']:,} unreadable left out); training "
-        f"{train['tokens']:,} tokens, held out {heldout['tokens']:,} tokens in "
-        f"{heldout['documents']:,} parts; {train['bytes'] / train['tokens']:.2f} bytes per token",
-        highlight=False,
-        soft_wrap=True,
-    )
-    return prepared
 
 
 def _train(
@@ -176,7 +104,7 @@ def _train(
     mesh: Mesh,
     console: Console,
     say: Any,
-) -> tuple[dict[str, Any], LoopResult]:
+) -> dict[str, Any]:
     training, tokenizer = config.training, prepared.tokenizer
     model = Decoder(config.model, scan_layers=training.scan_layers, remat=training.remat)
     parameters = decoder_parameters(config.model)
@@ -217,11 +145,14 @@ def _train(
     heldout_rows = max(mesh.size, training.batch_size // training.accumulate)
     heldout_bytes = int(prepared.heldout.byte_counts.sum())
 
-    def score(params):
-        batches = heldout.evaluation_batches(heldout_rows)
-        return evaluate(
-            loss_step, params, (place_batch(b, mesh) for b in batches), utf8_bytes=heldout_bytes
-        )
+    scores: dict[int, Score] = {}
+
+    def score(state: TrainState) -> Score:
+        step = int(state.step)
+        if step not in scores:
+            batches = (place_batch(b, mesh) for b in heldout.evaluation_batches(heldout_rows))
+            scores[step] = evaluate(loss_step, state.params, batches, utf8_bytes=heldout_bytes)
+        return scores[step]
 
     matrix_rate = measure_matrix_rate(mesh, compute_dtype(config.model))
     share_per_token = flops_per_token(config.model) / matrix_rate
@@ -238,7 +169,7 @@ def _train(
     ):
 
         def heldout_metrics(state):
-            metrics = score(state.params).metrics()
+            metrics = score(state).metrics()
             progress.note(
                 f"step {int(state.step)}: held-out loss {metrics['loss']:.3f}, "
                 f"{metrics['bits_per_byte']:.3f} bits per byte"
@@ -272,15 +203,21 @@ def _train(
         )
         checkpointer.wait()
     checkpointer.close()
+    if result.stopped:
+        raise StoppedError(
+            f"stopped at step {int(result.state.step)} of {training.steps}; everything is saved, "
+            "the same command continues",
+            interrupted=result.stopped == signal.SIGINT,
+        )
 
-    model_score = score(result.state.params)
+    model_score = score(result.state)
     first_tokens = np.bincount(
         prepared.heldout.tokens[prepared.heldout.offsets[:-1].astype(np.int64)],
         minlength=tokenizer.vocab_size,
     )
     predicted = prepared.heldout.token_counts.astype(np.int64) - first_tokens
     unigram = unigram_baseline(model_score, prepared.train.token_counts, predicted)
-    summary = {
+    return {
         "step": int(result.state.step),
         "steps": training.steps,
         "parameters": parameter_count(config.model),
@@ -292,7 +229,6 @@ def _train(
         "compile_seconds": result.compile_seconds,
         "skipped_steps": int(result.state.skipped),
     }
-    return summary, result
 
 
 def write_samples(

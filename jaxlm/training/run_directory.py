@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,33 @@ class RunDirectory:
         if not os.access(nearest, os.W_OK | os.X_OK):
             return [f"--run {self.path}: {nearest} is read-only; choose a directory you may write"]
         return []
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other processes from training in the same directory; ends with the process.
+
+        Raises:
+          JaxlmError: if another process does.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / ".lock").open("w") as file:
+            try:
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except ImportError:  # not a POSIX system
+                pass
+            except BlockingIOError:
+                raise JaxlmError(
+                    f"--run {self.path}: another process is training there; wait for it, stop it, "
+                    "or choose another directory"
+                ) from None
+            try:
+                yield
+            finally:
+                if [path.name for path in self.path.iterdir()] == [".lock"]:
+                    (self.path / ".lock").unlink()  # nothing came of it: leave no trace
+                    self.path.rmdir()
 
     def continued(self, asked: RunConfig) -> RunConfig:
         """The configuration to go on with: identity as saved, all else as asked for.

@@ -3,7 +3,6 @@
 import gzip
 import json
 import os
-import resource
 import subprocess
 import sys
 
@@ -11,6 +10,7 @@ import pytest
 import yaml
 
 from jaxlm import cli
+from jaxlm.training.run_directory import RunDirectory
 
 
 def train(capsys, run, *arguments):
@@ -24,13 +24,21 @@ def train(capsys, run, *arguments):
     return status, err
 
 
+def test_two_processes_cannot_train_in_one_directory(capsys, small, tmp_path):
+    run = tmp_path / "run"
+    with RunDirectory(run).locked():
+        status, err = train(capsys, run, *small)
+    assert status == 1
+    assert "another process" in err
+    assert not run.exists()
+
+
 def assert_refused(capsys, run, arguments, *fragments):
     status, err = train(capsys, run, *arguments)
     assert status == 2, err
     for fragment in fragments:
         assert fragment in " ".join(err.split()), err
-    assert not (run / "config.yaml").exists()
-    assert not (run / "data").exists()
+    assert not run.exists()
 
 
 def small_without_corpus(small):
@@ -156,12 +164,8 @@ def test_a_full_disk_is_reported_and_the_run_continues_later(small, tmp_path):
     command += ["--training.steps", "6", "--training.checkpoint-every", "2"]
     environment = {**os.environ, "XLA_FLAGS": "", "JAXLM_COMPILATION_CACHE": "off"}
 
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
-
-    result = subprocess.run(
-        command, capture_output=True, text=True, env=environment, preexec_fn=limit, check=False
-    )
+    limited = ["bash", "-c", 'ulimit -f 40; exec "$@"', "bash", *command]
+    result = subprocess.run(limited, capture_output=True, text=True, env=environment, check=False)
     assert result.returncode == 1, result.stderr
     assert "Traceback" not in result.stderr
     assert "could not be written" in result.stderr or "cannot be written" in result.stderr
