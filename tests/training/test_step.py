@@ -152,7 +152,7 @@ def test_golden_curve():
     losses = golden_losses(Toy(seed=1))
     for step, expected in GOLDEN.items():
         assert losses[step] == pytest.approx(expected, abs=1e-4 if step < 10 else 0.02), step
-    assert losses[99] < 0.5 * losses[0]
+    assert losses[99] < 0.6 * losses[0]
 
 
 def test_same_seed_same_bits_other_seed_other_bits():
