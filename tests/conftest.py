@@ -16,9 +16,12 @@ os.environ.setdefault(
 )
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
+import jax
 import pytest
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
+# Many small programs that run once: there XLA's optimisations cost more than they save.
+COMPILED_QUICKLY = {"layers", "models", "equivalence"}
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +30,13 @@ def shared():
     if not SHARED.is_dir():
         pytest.skip(f"needs the reference data in {SHARED}, which are not here")
     return SHARED
+
+
+@pytest.fixture(autouse=True)
+def _compile_quickly(request):
+    if request.path.parent.name not in COMPILED_QUICKLY:
+        yield
+        return
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)

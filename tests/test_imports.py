@@ -76,7 +76,7 @@ def run(code):
 def test_functional_loads_only_jax():
     run(
         "import sys, jaxlm.functional\n"
-        "found = {'flax', 'optax', 'orbax', 'tensorstore', 'yaml', 'rich', 'tyro'} & {*sys.modules}\n"
+        "found = {'flax', 'optax', 'orbax', 'yaml', 'rich', 'tyro'} & {*sys.modules}\n"
         "assert not found, found"
     )
 

@@ -40,7 +40,7 @@ def test_a_changed_future_token_changes_no_earlier_logit(config, at):
 
 @FAMILY
 def test_causality_by_gradient(config):
-    model, params = make(config)
+    _, params = make(config)
 
     def logit_sums(table):
         # Ids 0 to 9 at positions 0 to 9: a row of the table acts as an input at its position.

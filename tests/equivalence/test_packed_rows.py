@@ -1,0 +1,83 @@
+"""Packed documents equal the same documents in rows of their own."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from chex import assert_trees_all_close
+from family import FAMILY, VOCABULARY, applied, make, tokens
+
+from jaxlm import functional
+
+LENGTHS = (9, 5, 12)
+FILLER = 32 - sum(LENGTHS)
+
+
+def targets_and_mask(row, segments):
+    """The next token of the same document."""
+    last = jnp.diff(segments, axis=1, append=-1) != 0
+    return jnp.roll(row, -1, axis=1), ~last & (segments > 0)
+
+
+def packed():
+    """One row of three documents and padding."""
+    documents = [tokens(1, n, seed=n)[0] for n in LENGTHS]
+    row = jnp.concatenate([*documents, jnp.full(FILLER, 3, jnp.int32)])[None]
+    segments = jnp.asarray(np.repeat([1, 2, 3, 0], [*LENGTHS, FILLER]))[None]
+    positions = jnp.concatenate([jnp.arange(n) for n in [*LENGTHS, FILLER]])[None]
+    return row, positions, segments
+
+
+def separate(length):
+    """The same documents in rows of their own, padded to `length`."""
+    rows, segments = np.full((3, length), 3, np.int32), np.zeros((3, length), np.int32)
+    for i, n in enumerate(LENGTHS):
+        rows[i, :n], segments[i, :n] = tokens(1, n, seed=n)[0], 1
+    positions = np.broadcast_to(np.arange(length), rows.shape)
+    return jnp.asarray(rows), jnp.asarray(positions), jnp.asarray(segments)
+
+
+def loss_and_gradient(model, params, row, positions, segments):
+    targets, mask = targets_and_mask(row, segments)
+
+    @jax.jit
+    def loss(params):
+        output = model.apply(
+            {"params": params}, row, positions_bt=positions, segment_ids_bt=segments
+        )
+        total, count = functional.cross_entropy(output.logits_btv, targets, mask)
+        return total / count, output.logits_btv[..., :VOCABULARY]
+
+    return jax.jit(jax.value_and_grad(loss, has_aux=True))(params)
+
+
+@FAMILY
+def test_packing_equals_separate_rows(config):
+    model, params = make(config)
+    (loss, logits), gradient = loss_and_gradient(model, params, *packed())
+    (loss_alone, logits_alone), gradient_alone = loss_and_gradient(model, params, *separate(16))
+    assert float(loss) == pytest.approx(float(loss_alone), abs=1e-6)
+    joined = jnp.concatenate([logits_alone[i, :n] for i, n in enumerate(LENGTHS)])
+    # float32, the same sums in another order
+    np.testing.assert_allclose(logits[0, : sum(LENGTHS)], joined, atol=1e-5)
+    assert_trees_all_close(gradient, gradient_alone, atol=1e-5)
+
+
+@FAMILY
+def test_padding_to_a_longer_row_changes_nothing(config):
+    model, params = make(config)
+    (loss, _), gradient = loss_and_gradient(model, params, *separate(12))
+    (longer_loss, _), longer_gradient = loss_and_gradient(model, params, *separate(32))
+    assert float(loss) == pytest.approx(float(longer_loss), abs=1e-6)
+    assert_trees_all_close(gradient, longer_gradient, atol=1e-5)
+
+
+@FAMILY
+def test_a_document_does_not_see_its_neighbours(config):
+    model, params = make(config)
+    row, positions, segments = packed()
+    arguments = {"positions_bt": positions, "segment_ids_bt": segments}
+    before = applied(model)(params, row, **arguments).logits_btv
+    after = applied(model)(params, row.at[0, 3].set((row[0, 3] + 1) % 60), **arguments).logits_btv
+    changed = np.flatnonzero((before != after)[0, :, :VOCABULARY].any(-1))
+    assert changed.tolist() == list(range(3, 9))
