@@ -87,7 +87,9 @@ def run_guarded(command: Callable[[], int]) -> int:
 
 
 def _terminate(number: int, frame: object) -> None:
-    raise StoppedError("asked to stop; the same command starts again where it can")
+    # Not an Exception: nothing on the way may take it for a failure of its own.
+    print("jaxlm: asked to stop; the same command starts again where it can", file=sys.stderr)
+    raise SystemExit(StoppedError.exit_status)
 
 
 if __name__ == "__main__":

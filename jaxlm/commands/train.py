@@ -81,7 +81,8 @@ def _run(config: RunConfig, directory: RunDirectory, console: Console) -> int:
         model_config = dataclasses.replace(config.model, vocab_size=prepared.tokenizer.vocab_size)
         config = dataclasses.replace(config, model=model_config)
     directory.write_config(config)
-    save_tokenizer(prepared.tokenizer, directory.tokenizer)
+    if not directory.tokenizer.exists():
+        save_tokenizer(prepared.tokenizer, directory.tokenizer)
     directory.write_json("environment.json", platform.describe_environment())
     mesh = make_mesh(config.mesh)
     with jax.set_mesh(mesh):
@@ -112,20 +113,6 @@ def _train(
     optimizer = make_optimizer(config.optimizer, schedule, decayed(parameters))
     state, shardings = init_state(model, parameters, optimizer, seed=config.seed, mesh=mesh)
 
-    checkpointer = Checkpointer(
-        directory.checkpoints,
-        keep=training.keep_checkpoints,
-        meta={"config": to_dict(config), "tokenizer": encode_files(tokenizer.files())},
-    )
-    abstract = jax.tree.map(
-        lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), state, shardings
-    )
-    restored = checkpointer.restore(abstract, note=say)
-    if restored is not None:
-        state = restored
-        say(f"continuing after step {int(state.step)}")
-    directory.remove_samples_after(int(state.step))
-
     loader = BatchLoader(
         prepared.train.tokens,
         plan_rows(prepared.train.lengths, config.model.context_length),
@@ -140,6 +127,24 @@ def _train(
         seed=config.seed,
         identity=prepared.heldout.fingerprint,
     )
+    checkpointer = Checkpointer(
+        directory.checkpoints,
+        keep=training.keep_checkpoints,
+        meta={
+            "config": to_dict(config),
+            "tokenizer": encode_files(tokenizer.files()),
+            "data": loader.fingerprint,
+        },
+    )
+    abstract = jax.tree.map(
+        lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), state, shardings
+    )
+    restored = checkpointer.restore(abstract, note=say)
+    if restored is not None:
+        state = restored
+        say(f"continuing after step {int(state.step)}")
+    directory.remove_samples_after(int(state.step))
+
     loss_fn = next_token_loss(model)
     loss_step = make_loss_step(loss_fn)
     heldout_rows = max(mesh.size, training.batch_size // training.accumulate)

@@ -32,7 +32,7 @@ class Checkpointer:
     Args:
       directory: made if missing.
       keep: how many of the newest checkpoints are retained.
-      meta: JSON-compatible; stored in every checkpoint.
+      meta: JSON-compatible; stored in every checkpoint. "data" in it identifies the rows.
     """
 
     def __init__(self, directory: Path, *, keep: int, meta: dict[str, Any]):
@@ -71,25 +71,30 @@ class Checkpointer:
 
         Raises:
           DamageError: if there are checkpoints and none of them verifies.
+          InputError: if the checkpoint was trained on other data.
         """
         steps = sorted(self._manager.all_steps(), reverse=True)
         for step in steps:
             try:
-                restored = self._manager.restore(
-                    step,
-                    args=ocp.args.Composite(
+                meta = self._restore(step, meta=ocp.args.JsonRestore())["meta"]
+                if meta["data"] == self._meta["data"]:
+                    restored = self._restore(
+                        step,
                         params=ocp.args.StandardRestore(abstract.params),
                         rest=ocp.args.StandardRestore(_rest(abstract)),
-                        meta=ocp.args.JsonRestore(),
-                    ),
-                )
-                state = TrainState(params=restored["params"], **restored["rest"])
-                _verify(self._digest(state), restored["meta"]["digest"])
-                return state
+                    )
+                    state = TrainState(params=restored["params"], **restored["rest"])
+                    _verify(self._digest(state), meta["digest"])
+                    return state
             except Exception as error:
                 reason = _first_line(error)
                 note(f"checkpoint {step} is damaged ({reason}); trying the one before")
                 self._set_aside(step)
+                continue
+            raise InputError(
+                f"{self._directory.parent / 'data'}: holds other rows than checkpoint {step} was "
+                "trained on; restore them, or start a new run with another --run"
+            )
         if steps:
             raise DamageError(
                 f"{self._directory}: none of the checkpoints {steps} can be restored; they are "
@@ -119,6 +124,9 @@ class Checkpointer:
                 "make room or check the permissions, then give the same command again: it "
                 "continues from the last complete checkpoint"
             ) from error
+
+    def _restore(self, step: int, **items: Any) -> Any:
+        return self._manager.restore(step, args=ocp.args.Composite(**items))
 
     def _set_aside(self, step: int) -> None:
         path = self._directory / str(step)

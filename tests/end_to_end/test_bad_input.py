@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -202,6 +203,21 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_is_used(two_checkpoi
     assert "continuing after step 2" in out
     assert json.loads((run / "summary.json").read_text())["heldout"] == digest
     assert (run / "checkpoints" / "4.damaged").is_dir()
+
+
+def test_other_data_under_a_checkpoint_are_refused(capsys, corpus, small, tmp_path):
+    own, run = tmp_path / "corpus", tmp_path / "run"
+    shutil.copytree(corpus, own)
+    arguments = ["--corpus", str(own), *small_without_corpus(small), "--training.steps", "2"]
+    assert train(capsys, run, *arguments)[0] == 0
+    shutil.rmtree(run / "data")
+    assert train(capsys, run, *arguments)[0] == 0  # prepared again, and the same
+    shutil.rmtree(run / "data")
+    (own / "001.txt").write_text("something else\n" * 9)
+    status, err = train(capsys, run, *arguments)
+    assert status == 2
+    assert "other rows" in err
+    assert (run / "checkpoints" / "2").is_dir()
 
 
 def test_only_damaged_checkpoints_end_with_status_3(two_checkpoints, capsys):
