@@ -24,7 +24,7 @@ CONFIG = DecoderConfig(
 
 @pytest.fixture
 def minimal(monkeypatch):
-    """The page as a module, its model small."""
+    """The page as a module, its model minimal."""
     spec = importlib.util.spec_from_file_location("minimal", PAGE)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -51,15 +51,7 @@ def as_on_the_page(params):
     }
 
 
-@pytest.fixture
-def small(minimal, monkeypatch):
-    """The page with the sizes of `CONFIG`."""
-    for name, value in {"LAYERS": LAYERS, "WIDTH": 32, "HEADS": 4, "HIDDEN": 40}.items():
-        monkeypatch.setattr(minimal, name, value)
-    return minimal
-
-
-def test_logits_loss_and_gradient_agree_with_the_library(small):
+def test_logits_loss_and_gradient_agree_with_the_library(minimal):
     model = Decoder(CONFIG)
     params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 1), jnp.int32))["params"]
     rows = jnp.asarray(np.random.default_rng(0).integers(0, V, (3, 25)))
@@ -71,7 +63,7 @@ def test_logits_loss_and_gradient_agree_with_the_library(small):
         return total / count, logits
 
     def page(params):
-        return small.loss(as_on_the_page(params), rows)
+        return minimal.loss(as_on_the_page(params), rows)
 
     (loss, logits), gradient = jax.jit(jax.value_and_grad(library, has_aux=True))(params)
     # float32, the same sums in another order
@@ -83,27 +75,27 @@ def test_logits_loss_and_gradient_agree_with_the_library(small):
     chex.assert_trees_all_close(found_gradient, gradient, atol=1e-5)
 
 
-def test_it_learns_and_writes_what_it_learned(small):
+def test_it_learns_and_writes_what_it_learned(minimal):
     text = jnp.asarray(list(b"abcdefgh" * 40))
-    params = small.init(jax.random.key(0), V)
-    optimizer = small.make_optimizer(120)
-    step = small.make_train_step(optimizer, text, 16)
+    params = minimal.init(jax.random.key(0), V)
+    optimizer = minimal.make_optimizer(120)
+    step = minimal.make_train_step(optimizer, text, 16)
     state = params, optimizer.init(params)
     for number in range(120):
         state, loss = step(state, number, 0)
     assert float(loss) < 0.3  # the first letter of a window cannot be known
     key = jax.random.key(2)
-    drawn = small.sample(state[0], key, ord("a"), 0.1, length=23, context=16)
+    drawn = minimal.sample(state[0], key, ord("a"), 0.1, length=23, context=16)
     assert bytes(drawn.tolist()) == b"bcdefghabcdefghabcdefgh"
 
 
-def test_decay_and_rate(small):
-    params = small.init(jax.random.key(0), V)
-    optimizer = small.make_optimizer(100)
+def test_decay_and_rate(minimal):
+    params = minimal.init(jax.random.key(0), V)
+    optimizer = minimal.make_optimizer(100)
     zeros = jax.tree.map(jnp.zeros_like, params)
     updates, _ = optimizer.update(zeros, optimizer.init(params), params)
     # Without a gradient only the decay moves anything: matrices, from the first step on.
-    rate = small.LEARNING_RATE / small.WARMUP
+    rate = minimal.LEARNING_RATE / minimal.WARMUP
     expected = jax.tree_util.tree_map_with_path(
         lambda path, a: -0.1 * rate * a * ("norm" not in str(path)), params
     )
