@@ -194,12 +194,16 @@ class Losses(chex.TestCase):
             total, count = self.variant(function)(hidden, table)
             assert float(total) == pytest.approx(expected, rel=2e-6)
             assert float(count) == mask.sum()
-        gradients = [
-            self.variant(jax.grad(lambda h, e, f=f: f(h, e)[0] / 7, (0, 1)))(hidden, table)
+        # Differentiating goes another way to the same value.
+        (value, gradient), (other, other_gradient) = (
+            self.variant(jax.value_and_grad(lambda h, e, f=f: f(h, e)[0] / 7, (0, 1)))(
+                hidden, table
+            )
             for f in (plain, chunked)
-        ]
-        chex.assert_trees_all_close(*gradients, atol=2e-5)  # sums in another order
-        assert (gradients[1][1][vocab_size:] == 0).all()
+        )
+        assert float(value) == pytest.approx(float(other), rel=2e-6)
+        chex.assert_trees_all_close(gradient, other_gradient, atol=2e-5)  # sums in another order
+        assert (other_gradient[1][vocab_size:] == 0).all()
 
 
 def test_nothing_counted_gives_zero_and_zero_gradients():

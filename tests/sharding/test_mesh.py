@@ -72,6 +72,14 @@ def test_arrays_lie_where_the_rules_say():
     query = toy.state.params["blocks"]["attention"]["query"]
     assert query.sharding.spec == P(None, "fsdp", "tensor", None)
     assert query.addressable_shards[0].data.shape == (2, 16, 4, 8)
+    specs = jax.tree.map(lambda a: a.sharding.spec, toy.state.params)
+    attention, feed_forward = specs["blocks"]["attention"], specs["blocks"]["feed_forward"]
+    assert attention["key"] == attention["value"] == P(None, "fsdp", "tensor", None)
+    assert attention["out"] == P(None, "tensor", None, "fsdp")
+    assert feed_forward["up"] == feed_forward["gate"] == P(None, "fsdp", "tensor")
+    assert feed_forward["down"] == P(None, "tensor", "fsdp")
+    assert specs["embedding"]["token"] == P("tensor", "fsdp")
+    assert specs["final_norm"]["scale"] == P(None)
     moments = [a for a in jax.tree.leaves(toy.state.optimizer) if a.shape == query.shape]
     assert len(moments) == 2
     assert all(m.sharding.is_equivalent_to(query.sharding, m.ndim) for m in moments)
