@@ -21,7 +21,7 @@ import pytest
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
 # Many small programs that run once: there XLA's optimisations cost more than they save.
-COMPILED_QUICKLY = {"layers", "models", "equivalence"}
+COMPILED_QUICKLY = {"functional", "layers", "models", "equivalence"}
 
 
 @pytest.fixture(scope="session")
