@@ -71,6 +71,12 @@ def configure(
     return lines
 
 
+def allow_dtypes(*dtypes: str) -> None:
+    """Lets JAX have float64 arrays if one of the names is "float64"; it makes float32 otherwise."""
+    if "float64" in dtypes:
+        jax.config.update("jax_enable_x64", True)
+
+
 def check_devices(platform: Platform = "auto", needed: int = 1) -> None:
     """Starts JAX and checks that it has the platform and the devices that were asked for.
 

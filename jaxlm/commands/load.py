@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxlm import platform
 from jaxlm.errors import DamageError
 from jaxlm.models.decoder import Decoder
 from jaxlm.tokenizers.base import Tokenizer, tokenizer_from_files
@@ -46,6 +47,7 @@ def load_model(path: str | Path) -> LoadedModel:
     config, problems = from_dict(meta["config"], RunConfig(), where=f"{checkpoint}/meta")
     if problems:
         raise DamageError("\n".join(problems))
+    platform.allow_dtypes(config.model.param_dtype, config.model.compute_dtype)
     model = Decoder(config.model)
     device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     abstract = jax.tree.map(

@@ -75,6 +75,7 @@ def _run(config: RunConfig, directory: RunDirectory, console: Console) -> int:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     platform.configure(config.platform, devices=config.mesh.devices, log=say)
+    platform.allow_dtypes(config.model.param_dtype, config.model.compute_dtype)
     platform.check_devices(config.platform, config.mesh.devices)
     prepared = prepare_data(config, directory, console)
     if config.data.tokenizer == "character":

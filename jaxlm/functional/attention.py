@@ -166,7 +166,7 @@ def write_cache(cache, k_btkh, v_btkh, positions_bt):
     def write(buffer_zsh, new_btkh):
         new_zth = new_btkh.transpose(0, 2, 1, 3).reshape(b * k, t, -1).astype(buffer_zsh.dtype)
         if b == 1:
-            return jax.lax.dynamic_update_slice(buffer_zsh, new_zth, (0, starts_z[0], 0))
+            return jax.lax.dynamic_update_slice_in_dim(buffer_zsh, new_zth, starts_z[0], axis=1)
         row = functools.partial(jax.lax.dynamic_update_slice_in_dim, axis=0)
         return jax.vmap(row)(buffer_zsh, new_zth, starts_z)
 

@@ -132,7 +132,9 @@ def make_generator(model: Decoder) -> Generator:
 
             def put(buffer_bn, value_b, otherwise):
                 value_b = jnp.where(active_b, value_b, otherwise).astype(buffer_bn.dtype)
-                return jax.lax.dynamic_update_slice(buffer_bn, value_b[:, None], (0, d.made))
+                return jax.lax.dynamic_update_slice_in_dim(
+                    buffer_bn, value_b[:, None], d.made, axis=1
+                )
 
             return Decoding(
                 made=d.made + 1,

@@ -143,7 +143,11 @@ class Decoder(nn.Module):
           ValueError: if a row is longer than the context or the cache.
         """
         c = self.config
-        if problems := c.problems():
+        problems = c.problems()
+        wide = {c.param_dtype, c.compute_dtype} & {"float64"}
+        if wide and jax.dtypes.canonicalize_dtype("float64") != jnp.float64:
+            problems.append("float64 needs jax.config.update('jax_enable_x64', True)")
+        if problems:
             raise InputError(problems)
         t = tokens_bt.shape[1]
         limit = c.context_length if cache is None else cache[0].key.shape[1]

@@ -3,6 +3,8 @@
 import json
 import math
 import shutil
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -122,3 +124,19 @@ def test_saved_configuration_is_a_valid_file(run, tmp_path, capsys):
     saved = run / "config.yaml"
     assert cli.main(["plan", str(saved), "--training.steps", "70"]) == 0
     assert "tokens in all" in capsys.readouterr().out
+
+
+def test_float64_through_every_stage(small, tmp_path):
+    """In a process of its own: 64-bit types are switched on for all of JAX."""
+    run = str(tmp_path / "run")
+    wide = ["--model.param-dtype", "float64", "--model.compute-dtype", "float64"]
+    for arguments in (
+        ["train", "--run", run, *small, *wide, "--training.steps", "3"],
+        ["generate", run, "--prompt", "the ", "--tokens", "5"],
+    ):
+        result = subprocess.run(
+            [sys.executable, "-m", "jaxlm.cli", *arguments],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("the ")
