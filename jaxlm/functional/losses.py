@@ -37,7 +37,8 @@ def chunked_cross_entropy(hidden_btd, unembedding_vd, targets_bt, mask_bt=None, 
 
     Args:
       hidden_btd: final hidden states.
-      unembedding_vd: output embedding, cast to the dtype of `hidden_btd`.
+      unembedding_vd: output embedding, cast to the dtype of `hidden_btd`; its gradient is summed
+        in at least float32 and keeps its own dtype.
       targets_bt: int token ids.
       mask_bt: bool or 0/1, True where the target counts; None counts all.
       vocab_size: rows of `unembedding_vd` from here on are padding and get no probability.
@@ -52,14 +53,12 @@ def chunked_cross_entropy(hidden_btd, unembedding_vd, targets_bt, mask_bt=None, 
     wide = jnp.promote_types(hidden_btd.dtype, jnp.float32)
     count = jnp.sum(mask_bt, dtype=wide)
     chunk = _chunk_length(b, t, v)
-    total = _chunked(
-        vocab_size or v,
-        chunk,
-        hidden_btd,
-        unembedding_vd.astype(hidden_btd.dtype),
-        targets_bt,
-        mask_bt.astype(bool),
+    padding = -t % chunk  # of rows that no chunk length divides; masked
+    hidden_btd = jnp.pad(hidden_btd, ((0, 0), (0, padding), (0, 0)))
+    targets_bt, mask_bt = (
+        jnp.pad(a, ((0, 0), (0, padding))) for a in (targets_bt, mask_bt.astype(bool))
     )
+    total = _chunked(vocab_size or v, chunk, hidden_btd, unembedding_vd, targets_bt, mask_bt)
     return total, count
 
 
@@ -75,10 +74,10 @@ def unembed(hidden_btd, unembedding_vd, *, vocab_size=None):
 
 
 def _chunk_length(b, t, v):
-    """The longest divisor of t whose chunk of logits fits the platform (a CPU: its caches)."""
+    """Length of about equal chunks whose logits fit the platform (a CPU: its caches)."""
     most = 2**20 if jax.default_backend() == "cpu" else 2**28
-    fitting = [c for c in range(1, t + 1) if t % c == 0 and (b * c * v <= most or b * c <= 128)]
-    return max(fitting, default=1)
+    longest = max(most // (b * v), -(-128 // b), 1)  # but at least 128 tokens in a chunk
+    return -(-t // -(-t // longest))
 
 
 def _chunks(array_bt, chunk):
@@ -115,7 +114,7 @@ def _chunked_forward(vocab_size, chunk, hidden_btd, unembedding_vd, targets_bt, 
         is_target = jnp.arange(logits.shape[-1]) == targets[..., None]
         d_logits = jnp.where(mask[..., None], weights / normaliser - is_target, 0.0)
         d_logits = d_logits.astype(hidden.dtype)
-        d_hidden = jnp.einsum("btv,vd->btd", d_logits, unembedding_vd)
+        d_hidden = jnp.einsum("btv,vd->btd", d_logits, unembedding_vd.astype(hidden.dtype))
         d_unembedding = d_unembedding + jnp.einsum(
             "btv,btd->vd", d_logits, hidden, preferred_element_type=wide
         )

@@ -145,7 +145,7 @@ class Decoder(nn.Module):
         c = self.config
         problems = c.problems()
         wide = {c.param_dtype, c.compute_dtype} & {"float64"}
-        if wide and jax.dtypes.canonicalize_dtype("float64") != jnp.float64:
+        if wide and jnp.result_type(float) != jnp.float64:
             problems.append("float64 needs jax.config.update('jax_enable_x64', True)")
         if problems:
             raise InputError(problems)

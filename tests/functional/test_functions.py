@@ -171,9 +171,9 @@ class Losses(chex.TestCase):
         assert float(count) == 6
 
     @chex.variants(with_jit=True, without_jit=True)
-    @parameterized.parameters((6, 16), (7, 13), (256, 300))
+    @parameterized.parameters((6, 16), (7, 13), (256, 300), (257, 2000))  # the last: 2 chunks
     def test_chunked_equals_plain(self, t, vocab_size):
-        b, d, padded = 3, 8, 512 if vocab_size == 300 else 16
+        b, d, padded = 3, 8, 16 if vocab_size <= 16 else 2048
         hidden = jnp.asarray(random.normal(size=(b, t, d)), jnp.float32)
         table = jnp.asarray(random.normal(size=(padded, d)), jnp.float32)
         targets = random.integers(0, vocab_size, (b, t))
@@ -204,6 +204,21 @@ class Losses(chex.TestCase):
         assert float(value) == pytest.approx(float(other), rel=2e-6)
         chex.assert_trees_all_close(gradient, other_gradient, atol=2e-5)  # sums in another order
         assert (other_gradient[1][vocab_size:] == 0).all()
+
+
+def test_bfloat16_hidden_states_leave_the_embedding_gradient_in_float32():
+    hidden = jnp.asarray(random.normal(size=(2, 40, 8)), jnp.bfloat16)
+    table = jnp.asarray(random.normal(size=(16, 8)), jnp.float32)
+    targets = random.integers(0, 16, (2, 40))
+
+    def gradient(hidden, table):
+        return jax.grad(lambda h, e: functional.chunked_cross_entropy(h, e, targets)[0], (0, 1))(
+            hidden, table
+        )
+
+    narrow, wide = gradient(hidden, table), gradient(hidden.astype(jnp.float32), table)
+    assert (narrow[0].dtype, narrow[1].dtype) == (jnp.bfloat16, jnp.float32)
+    np.testing.assert_allclose(narrow[1], wide[1], atol=0.2)  # 8 bits of logits of order ten
 
 
 def test_nothing_counted_gives_zero_and_zero_gradients():
