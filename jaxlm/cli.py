@@ -6,11 +6,14 @@ damage; 75 asked to stop, saved, run again; 76 the numbers went bad; 130 interru
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
 
 from jaxlm import __version__
 from jaxlm.errors import JaxlmError, StoppedError
@@ -51,14 +54,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
     def command() -> int:
-        return importlib.import_module(f"jaxlm.commands.{verb}").main(rest)
+        with _signals_held():  # an extension module that is interrupted while it loads is broken
+            module = importlib.import_module(f"jaxlm.commands.{verb}")
+        return module.main(rest)
 
     return run_guarded(command)
 
 
 def run_guarded(command: Callable[[], int]) -> int:
     """Runs a command; an expected error becomes a message and an exit status, no traceback."""
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    _hide_late_writes()
     try:
         status = command()
         sys.stdout.flush()
@@ -86,8 +93,38 @@ def run_guarded(command: Callable[[], int]) -> int:
         return 1
 
 
-def _terminate(number: int, frame: object) -> None:
+def _hide_late_writes() -> None:
+    """Hides the tracebacks of storage threads whose save has already failed and been reported."""
+
+    def is_late(error: BaseException | None) -> bool:
+        return isinstance(error, RuntimeError) and str(error) == "Event loop is closed"
+
+    show, show_unraisable = sys.excepthook, sys.unraisablehook
+    sys.excepthook = lambda kind, error, trace: None if is_late(error) else show(kind, error, trace)
+    sys.unraisablehook = lambda about: None if is_late(about.exc_value) else show_unraisable(about)
+
+
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """Delivers SIGINT and SIGTERM only after the block (where the system can hold them)."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    if frame is not None and frame.f_code.co_name == "_xla_gc_callback":
+        # Python drops what is raised during garbage collection: ask again in a moment.
+        threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
+        return
     # Not an Exception: nothing on the way may take it for a failure of its own.
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
     print("jaxlm: asked to stop; the same command starts again where it can", file=sys.stderr)
     raise SystemExit(StoppedError.exit_status)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import signal
 import time
@@ -86,8 +87,8 @@ def _run(config: RunConfig, directory: RunDirectory, console: Console) -> int:
         save_tokenizer(prepared.tokenizer, directory.tokenizer)
     directory.write_json("environment.json", platform.describe_environment())
     mesh = make_mesh(config.mesh)
-    with jax.set_mesh(mesh):
-        summary = _train(config, directory, prepared, mesh, console, say)
+    with jax.set_mesh(mesh), contextlib.ExitStack() as stack:
+        summary = _train(config, directory, prepared, mesh, console, say, stack)
     summary["seconds"] = time.perf_counter() - started
     summary["peak_memory_bytes"] = platform.peak_memory_bytes()
     directory.write_json("summary.json", summary)
@@ -106,6 +107,7 @@ def _train(
     mesh: Mesh,
     console: Console,
     say: Any,
+    stack: contextlib.ExitStack,
 ) -> dict[str, Any]:
     training, tokenizer = config.training, prepared.tokenizer
     model = Decoder(config.model, scan_layers=training.scan_layers, remat=training.remat)
@@ -128,14 +130,16 @@ def _train(
         seed=config.seed,
         identity=prepared.heldout.fingerprint,
     )
-    checkpointer = Checkpointer(
-        directory.checkpoints,
-        keep=training.keep_checkpoints,
-        meta={
-            "config": to_dict(config),
-            "tokenizer": encode_files(tokenizer.files()),
-            "data": loader.fingerprint,
-        },
+    checkpointer = stack.enter_context(
+        Checkpointer(
+            directory.checkpoints,
+            keep=training.keep_checkpoints,
+            meta={
+                "config": to_dict(config),
+                "tokenizer": encode_files(tokenizer.files()),
+                "data": loader.fingerprint,
+            },
+        )
     )
     abstract = jax.tree.map(
         lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), state, shardings
@@ -208,7 +212,6 @@ def _train(
             sample=sample,
         )
         checkpointer.wait()
-    checkpointer.close()
     if result.stopped:
         raise StoppedError(
             f"stopped at step {int(result.state.step)} of {training.steps}; everything is saved, "

@@ -29,6 +29,8 @@ _ITEMS = ("params", "rest", "meta")
 class Checkpointer:
     """Saves and restores `TrainState` under a directory, one subdirectory per step.
 
+    A context manager: a process must not end while a save is under way.
+
     Args:
       directory: made if missing.
       keep: how many of the newest checkpoints are retained.
@@ -108,9 +110,12 @@ class Checkpointer:
             self._manager.wait_until_finished()
             self._manager.check_for_errors()
 
-    def close(self) -> None:
-        """Waits and releases Orbax's threads."""
-        with self._writing():
+    def __enter__(self) -> Checkpointer:
+        return self
+
+    def __exit__(self, error: object, *_: object) -> None:
+        """Waits and releases Orbax's threads; after an error, without one more."""
+        with contextlib.suppress(*([] if error is None else [Exception])), self._writing():
             self._manager.close()
 
     @contextlib.contextmanager
@@ -221,5 +226,6 @@ def _first_line(error: BaseException) -> str:
 
 
 def _quiet() -> None:
-    """Orbax logs every file it touches."""
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    """Orbax logs every file it touches, and errors that we report ourselves, with tracebacks."""
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -7,9 +7,12 @@ numbers and null would not tell them apart; `read_metrics` gives the floats back
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
+import socket
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -46,15 +49,7 @@ class MetricsWriter:
             write_atomic(path, "".join(_line(record) for record in kept))
         self._file = path.open("ab")
 
-        from tensorboardX import SummaryWriter  # slow to import; readers of metrics need it not
-
-        self._events = SummaryWriter(
-            str(path.parent / "tensorboard"),
-            purge_step=resume_step + 1 if resume_step else 0,  # hides events from this step on
-            flush_secs=10,
-            # The name holds the second of its making; two in one second must not be one file.
-            filename_suffix=f".{resume_step:08d}",
-        )
+        self._events = _EventFile(path.parent / "tensorboard", resume_step)
 
     def write(self, step: int, metrics: Mapping[str, Any]) -> None:
         """Appends one record.
@@ -71,9 +66,7 @@ class MetricsWriter:
         step, values = int(step), {name: _scalar(name, value) for name, value in metrics.items()}
         self._file.write(_line({"step": step, **values}).encode())
         self._file.flush()
-        for name, value in values.items():
-            if math.isfinite(value):  # tensorboardX logs a warning for each that is not
-                self._events.add_scalar(name, value, step)
+        self._events.write(step, values)
 
     def flush(self) -> None:
         """Makes all records durable on disk."""
@@ -84,15 +77,52 @@ class MetricsWriter:
     def close(self) -> None:
         """Flushes and closes; closing twice is allowed."""
         if not self._file.closed:
-            self.flush()
-            self._file.close()
-            self._events.close()
+            with contextlib.ExitStack() as stack:  # each, even if the disk is full
+                stack.callback(self._events.close)
+                stack.callback(self._file.close)
+                self.flush()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+class _EventFile:
+    """TensorBoard events, written in this thread: a full disk is an error of ours to report."""
+
+    def __init__(self, directory: Path, resume_step: int):
+        # Slow to import, and readers of metrics need it not.
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+        from tensorboardX.record_writer import RecordWriter
+
+        self._event = Event
+        directory.mkdir(exist_ok=True)
+        # The name tells two starts in one second apart.
+        name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{resume_step:08d}"
+        self._records = RecordWriter(str(directory / name))
+        self._write(Event(file_version="brain.Event:2"))
+        if resume_step:  # hides events from this step on in older files
+            log = SessionLog(status=SessionLog.START)
+            self._write(Event(step=resume_step + 1, session_log=log))
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        event = self._event(step=step)
+        for name, value in values.items():
+            if math.isfinite(value):
+                event.summary.value.add(tag=name, simple_value=value)
+        self._write(event)
+
+    def flush(self) -> None:
+        self._records.flush()
+
+    def close(self) -> None:
+        self._records.close()
+
+    def _write(self, event: Any) -> None:
+        event.wall_time = time.time()
+        self._records.write(event.SerializeToString())
 
 
 def read_metrics(run_dir: str | Path) -> list[dict[str, float]]:
