@@ -13,7 +13,7 @@ This is `jaxlm train` with its defaults; every option is listed by --help.
 
 import sys
 
-from jaxlm.cli import main
+from jaxlm.cli import entry
 
 if __name__ == "__main__":
-    sys.exit(main(["train", *sys.argv[1:]]))
+    entry(["train", *sys.argv[1:]])

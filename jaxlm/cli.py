@@ -129,5 +129,24 @@ def _stop(number: int, frame: FrameType | None) -> None:
     raise SystemExit(StoppedError.exit_status)
 
 
+def entry(arguments: Sequence[str] | None = None) -> None:
+    """`main` as a whole process: leaves even if a storage thread still waits for a failed save."""
+    leave(main(arguments))
+
+
+def leave(status: int) -> None:
+    """Ends the process with an exit status."""
+    waiting = [
+        thread
+        for thread in threading.enumerate()
+        if thread is not threading.main_thread() and not thread.daemon
+    ]
+    if status and waiting:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    entry()

@@ -33,8 +33,8 @@ class Options:
 
     run: Annotated[str, tyro.conf.Positional]
     """A run directory, or a checkpoint in it."""
-    tokens: int = 100
-    """Length of an answer at most."""
+    tokens: int | None = None
+    """Length of an answer at most; by default 100, or half of the context."""
     temperature: float = 0.8
     top_k: int | None = None
     top_p: float | None = 0.95
@@ -48,7 +48,7 @@ class Conversation:
     def __init__(self, loaded: LoadedModel, options: Options):
         self._loaded = loaded
         self.sampling = SamplingOptions(options.temperature, options.top_k, options.top_p)
-        self.length = options.tokens
+        self.length = min(100, self.context // 2) if options.tokens is None else options.tokens
         self._key = jax.random.key(options.seed)
         self._turns = 0
         self.reset()
@@ -105,7 +105,10 @@ class Conversation:
 def main(arguments: Sequence[str]) -> int:
     """Runs the command; returns its exit status."""
     options = parse(Options, arguments, program="jaxlm chat", description=DESCRIPTION)
+    if not 0 <= options.seed < 2**32:
+        raise InputError(f"--seed {options.seed}: must lie in [0, 2^32)")
     platform.configure(options.platform, log=lambda line: None)
+    platform.check_devices(options.platform)
     loaded = load_model(options.run)
     conversation = Conversation(loaded, options)
     if problems := conversation.problems():

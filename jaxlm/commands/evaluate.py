@@ -56,6 +56,7 @@ def main(arguments: Sequence[str]) -> int:
         on_error=options.on_error,
     )
     platform.configure(options.platform, log=lambda line: None)
+    platform.check_devices(options.platform)
     loaded = load_model(options.run)
     tokenizer = loaded.tokenizer
     begin, end = ([] if i is None else [i] for i in (tokenizer.bos_id, tokenizer.eos_id))

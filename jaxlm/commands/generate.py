@@ -52,9 +52,12 @@ def main(arguments: Sequence[str]) -> int:
         problems.append(f"--samples {options.samples}: must be at least 1")
     if options.tokens is not None and options.tokens < 1:
         problems.append(f"--tokens {options.tokens}: must be at least 1")
+    if not 0 <= options.seed < 2**32:
+        problems.append(f"--seed {options.seed}: must lie in [0, 2^32)")
     if problems:
         raise InputError(problems)
     platform.configure(options.platform, log=lambda line: None)
+    platform.check_devices(options.platform)
     loaded = load_model(options.run)
     prompt = encode_prompt(loaded.tokenizer, options.prompt)
     tokens = options.tokens

@@ -44,7 +44,11 @@ def load_model(path: str | Path) -> LoadedModel:
     """
     checkpoint = find_checkpoint(path)
     meta = load_meta(checkpoint)
-    config, problems = from_dict(meta["config"], RunConfig(), where=f"{checkpoint}/meta")
+    try:
+        config, problems = from_dict(meta["config"], RunConfig(), where=f"{checkpoint}/meta")
+        files = decode_files(meta["tokenizer"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DamageError(f"{checkpoint}: meta is damaged ({error!r})") from error
     if problems:
         raise DamageError("\n".join(problems))
     platform.allow_dtypes(config.model.param_dtype, config.model.compute_dtype)
@@ -55,5 +59,5 @@ def load_model(path: str | Path) -> LoadedModel:
         jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 1), jnp.int32))["params"],
     )
     params = load_params(checkpoint, abstract)
-    tokenizer = tokenizer_from_files(decode_files(meta["tokenizer"]), where=checkpoint)
+    tokenizer = tokenizer_from_files(files, where=checkpoint)
     return LoadedModel(checkpoint, config, model, params, tokenizer)

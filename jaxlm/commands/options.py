@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar, get_args
 
 import tyro
 
 from jaxlm.errors import InputError
 from jaxlm.training.config import RunConfig, Size, problems, reference
-from jaxlm.training.config_file import from_dict, read_yaml
+from jaxlm.training.config_file import from_dict, read_yaml, to_dict
 
 T = TypeVar("T")
 
@@ -26,7 +25,11 @@ def parse_run(arguments: Sequence[str], *, program: str, description: str) -> Ru
       InputError: everything that is wrong with the configuration, together.
       SystemExit: with 2 for flags that cannot be parsed, with 0 after `--help`.
     """
-    arguments = [re.sub(r"^([a-z][\w.]*)=", r"--\1=", argument) for argument in arguments]
+    known = set(_fields(to_dict(RunConfig())))
+    arguments = [
+        f"--{argument}" if argument.partition("=")[0] in known and "=" in argument else argument
+        for argument in arguments
+    ]
     found: list[str] = []
     data: dict[str, Any] = {}
     if arguments and arguments[0].endswith((".yaml", ".yml")):
@@ -44,6 +47,8 @@ def parse_run(arguments: Sequence[str], *, program: str, description: str) -> Ru
         if error.code and found:
             print("\n".join(found), file=sys.stderr)
         raise
+    if "--corpus" in arguments and not config.corpus:
+        found.append("--corpus: is empty; leave it out for the default corpus, or name files")
     found += problems(config)
     if found:
         raise InputError(found)
@@ -65,15 +70,28 @@ def parse(
         args=list(arguments),
         prog=program,
         description=description,
-        config=(tyro.conf.FlagConversionOff, tyro.conf.HelptextFromCommentsOff),
+        # A run's booleans take a value, as in its file.
+        config=(tyro.conf.HelptextFromCommentsOff,)
+        + ((tyro.conf.FlagConversionOff,) if kind is RunConfig else ()),
         **given,
     )
 
 
 def _size(arguments: Sequence[str]) -> str | None:
+    """The last --size, as the parser takes it."""
+    found = None
     for position, argument in enumerate(arguments):
         if argument.startswith("--size="):
-            return argument.removeprefix("--size=")
+            found = argument.removeprefix("--size=")
         if argument == "--size" and position + 1 < len(arguments):
-            return arguments[position + 1]
-    return None
+            found = arguments[position + 1]
+    return found
+
+
+def _fields(tree: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """Dotted names of all fields."""
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _fields(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"

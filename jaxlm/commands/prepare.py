@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
@@ -9,7 +10,8 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from jaxlm.data.corpus import embedded_documents
 from jaxlm.data.prepare import PreparedData, prepare
-from jaxlm.data.sources import DocumentCounts, read_documents
+from jaxlm.data.shards import MANIFEST
+from jaxlm.data.sources import Document, DocumentCounts, read_documents
 from jaxlm.tokenizers.base import Tokenizer
 from jaxlm.tokenizers.character import CharacterTokenizer
 from jaxlm.tokenizers.sentencepiece import train_sentencepiece
@@ -21,7 +23,10 @@ from jaxlm.training.run_directory import RunDirectory
 def prepare_data(config: RunConfig, directory: RunDirectory, console: Console) -> PreparedData:
     """The tokenizer and token files of a run, made now or found finished."""
     counts = DocumentCounts()
-    if config.corpus:
+    documents: Iterable[Document]
+    if (directory.data / MANIFEST).is_file():
+        documents = ()  # prepared earlier; the corpus need not be there any more
+    elif config.corpus:
         documents = read_documents(
             config.corpus,
             text_field=config.data.text_field,

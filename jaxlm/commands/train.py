@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import signal
 import time
 from collections.abc import Sequence
@@ -21,10 +22,11 @@ from jaxlm.commands.prepare import prepare_data
 from jaxlm.data.loader import BatchLoader
 from jaxlm.data.packing import plan_rows
 from jaxlm.data.prepare import PreparedData
-from jaxlm.errors import InputError, StoppedError
+from jaxlm.errors import InputError, JaxlmError, NonFiniteError, StoppedError
 from jaxlm.evaluation.perplexity import Score, evaluate, uniform_baseline, unigram_baseline
 from jaxlm.evaluation.report import write_report
 from jaxlm.generation import SamplingOptions, generate_text
+from jaxlm.generation.text import encode_prompt
 from jaxlm.layers.declare import decayed
 from jaxlm.models.decoder import Decoder, compute_dtype, decoder_parameters, parameter_count
 from jaxlm.sharding import make_mesh
@@ -65,8 +67,15 @@ def run(config: RunConfig, console: Console) -> int:
     if problems := directory.problems():
         raise InputError(problems)
     config = directory.continued(config) if directory.exists else resolve(config)
-    with directory.locked():
-        return _run(config, directory, console)
+    try:
+        with directory.locked():
+            return _run(config, directory, console)
+    except OSError as error:
+        raise JaxlmError(
+            f"{error.filename or directory.path} cannot be written or read "
+            f"({error.strerror or error}); make room or check the permissions, then give the same "
+            "command again to continue"
+        ) from error
 
 
 def _run(config: RunConfig, directory: RunDirectory, console: Console) -> int:
@@ -79,6 +88,7 @@ def _run(config: RunConfig, directory: RunDirectory, console: Console) -> int:
     platform.allow_dtypes(config.model.param_dtype, config.model.compute_dtype)
     platform.check_devices(config.platform, config.mesh.devices)
     prepared = prepare_data(config, directory, console)
+    check_prompts(config, prepared.tokenizer)
     if config.data.tokenizer == "character":
         model_config = dataclasses.replace(config.model, vocab_size=prepared.tokenizer.vocab_size)
         config = dataclasses.replace(config, model=model_config)
@@ -91,6 +101,8 @@ def _run(config: RunConfig, directory: RunDirectory, console: Console) -> int:
         summary = _train(config, directory, prepared, mesh, console, say, stack)
     summary["seconds"] = time.perf_counter() - started
     summary["peak_memory_bytes"] = platform.peak_memory_bytes()
+    if not summary.pop("steps_taken"):  # a finished run: its own figures stay
+        summary |= {k: v for k, v in directory.read_json("summary.json").items() if k in summary}
     directory.write_json("summary.json", summary)
     report = write_report(directory.path)
     _show_summary(console, config, summary)
@@ -148,7 +160,8 @@ def _train(
     if restored is not None:
         state = restored
         say(f"continuing after step {int(state.step)}")
-    directory.remove_samples_after(int(state.step))
+    start = int(state.step)
+    directory.remove_samples_after(start)
 
     loss_fn = next_token_loss(model)
     loss_step = make_loss_step(loss_fn)
@@ -210,6 +223,7 @@ def _train(
             save=checkpointer.save,
             evaluate=heldout_metrics,
             sample=sample,
+            recorded=directory.recorded(start),
         )
         checkpointer.wait()
     if result.stopped:
@@ -225,8 +239,18 @@ def _train(
         minlength=tokenizer.vocab_size,
     )
     predicted = prepared.heldout.token_counts.astype(np.int64) - first_tokens
-    unigram = unigram_baseline(model_score, prepared.train.token_counts, predicted)
+    # The beginning of a text is never predicted: it does not count in training either.
+    train_counts = prepared.train.token_counts.astype(np.int64)
+    if tokenizer.bos_id is not None:
+        train_counts[tokenizer.bos_id] -= len(prepared.train.lengths)
+    unigram = unigram_baseline(model_score, train_counts, predicted)
+    if not math.isfinite(model_score.nats):
+        raise NonFiniteError(
+            "the held-out loss is not finite; start another --run with a lower "
+            "--optimizer.learning-rate, or --model.compute-dtype float32"
+        )
     return {
+        "steps_taken": int(result.state.step) - start,
         "step": int(result.state.step),
         "steps": training.steps,
         "parameters": parameter_count(config.model),
@@ -238,6 +262,19 @@ def _train(
         "compile_seconds": result.compile_seconds,
         "skipped_steps": int(result.state.skipped),
     }
+
+
+def check_prompts(config: RunConfig, tokenizer: Tokenizer) -> None:
+    """Raises `InputError`, before any training, if a sample's prompt does not fit the context."""
+    room = config.model.context_length - config.sample.tokens
+    problems = [
+        f"--sample.prompts {prompt[:40]!r}: has {length} tokens, the context of "
+        f"{config.model.context_length} leaves {room} beside --sample.tokens {config.sample.tokens}"
+        for prompt in config.sample.prompts
+        if (length := len(encode_prompt(tokenizer, prompt))) > room
+    ]
+    if problems:
+        raise InputError(problems)
 
 
 def write_samples(

@@ -22,6 +22,7 @@ Progress = Callable[[str, int, int | None], None]
 
 _FORMAT = 1
 _STORE = "documents.jsonl"
+_SECTIONS = ("train", "heldout")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,8 +110,14 @@ def open_prepared(directory: str | Path, *, verify: bool = False) -> PreparedDat
     directory = Path(directory)
     try:
         manifest = json.loads((directory / MANIFEST).read_bytes())
-    except (OSError, ValueError):
-        raise InputError(f"{directory} is no finished prepared data; prepare it again") from None
+        whole = {**manifest["settings"]} and all(manifest[n]["tokens"] for n in _SECTIONS)
+    except (OSError, ValueError, KeyError, TypeError):
+        whole = False
+    if not whole:
+        raise InputError(
+            f"{directory} is no finished prepared data (its {MANIFEST} is missing or damaged); "
+            "delete the directory, and it is prepared again"
+        )
     tokenizer = load_tokenizer(directory / "tokenizer")
     splits = {n: open_tokens(directory / n, verify=verify) for n in ("train", "heldout")}
     for name, split in splits.items():
@@ -120,7 +127,7 @@ def open_prepared(directory: str | Path, *, verify: bool = False) -> PreparedDat
 
 
 def _reopen(directory: Path, settings: dict[str, Any], context_length: int) -> PreparedData:
-    prepared = open_prepared(directory)
+    prepared = open_prepared(directory, verify=True)
     found = prepared.manifest["settings"]
     different = [
         f"{name} is {found.get(name)!r} there and {settings.get(name)!r} here"

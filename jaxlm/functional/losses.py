@@ -25,6 +25,7 @@ def cross_entropy(logits_btv, targets_bt, mask_bt=None):
     if mask_bt is None:
         return jnp.sum(losses_bt), jnp.asarray(losses_bt.size, wide)
     # where, not a product: a masked token may have an infinite loss.
+    mask_bt = jnp.asarray(mask_bt, bool)
     return jnp.sum(jnp.where(mask_bt, losses_bt, 0.0)), jnp.sum(mask_bt, dtype=wide)
 
 
@@ -51,7 +52,10 @@ def chunked_cross_entropy(hidden_btd, unembedding_vd, targets_bt, mask_bt=None, 
     if mask_bt is None:
         mask_bt = jnp.ones((b, t), bool)
     wide = jnp.promote_types(hidden_btd.dtype, jnp.float32)
+    mask_bt = mask_bt.astype(bool)
     count = jnp.sum(mask_bt, dtype=wide)
+    if b * t == 0:
+        return jnp.zeros((), wide), count
     chunk = _chunk_length(b, t, v)
     padding = -t % chunk  # of rows that no chunk length divides; masked
     hidden_btd = jnp.pad(hidden_btd, ((0, 0), (0, padding), (0, 0)))

@@ -79,7 +79,8 @@ class Checkpointer:
         for step in steps:
             try:
                 meta = self._restore(step, meta=ocp.args.JsonRestore())["meta"]
-                if meta["data"] == self._meta["data"]:
+                other = [name for name in ("data", "config") if not self._is_same(name, meta)]
+                if not other:
                     restored = self._restore(
                         step,
                         params=ocp.args.StandardRestore(abstract.params),
@@ -94,9 +95,11 @@ class Checkpointer:
                 self._set_aside(step)
                 continue
             raise InputError(
-                f"{self._directory.parent / 'data'}: holds other rows than checkpoint {step} was "
-                "trained on; restore them, or start a new run with another --run"
+                f"{self._directory.parent}: checkpoint {step} was trained with another "
+                f"{other[0]} than {'the rows in data/' if other[0] == 'data' else 'the model'} "
+                "now; restore what was there, or start a new run with another --run"
             )
+        steps = steps or [path.name for path in self._directory.glob("*.damaged")]
         if steps:
             raise DamageError(
                 f"{self._directory}: none of the checkpoints {steps} can be restored; they are "
@@ -129,6 +132,10 @@ class Checkpointer:
                 "make room or check the permissions, then give the same command again: it "
                 "continues from the last complete checkpoint"
             ) from error
+
+    def _is_same(self, name: str, meta: dict[str, Any]) -> bool:
+        old, new = meta[name], self._meta[name]
+        return old["model"] == new["model"] if name == "config" else old == new
 
     def _restore(self, step: int, **items: Any) -> Any:
         return self._manager.restore(step, args=ocp.args.Composite(**items))
@@ -163,7 +170,11 @@ def find_checkpoint(path: str | Path) -> Path:
     if (path / "meta").is_dir() and (path / "params").is_dir():
         return path
     parent = path / "checkpoints" if (path / "checkpoints").is_dir() else path
-    steps = [int(p.name) for p in parent.iterdir() if re.fullmatch(r"\d+", p.name)]
+    steps = [
+        int(p.name)
+        for p in parent.iterdir()
+        if re.fullmatch(r"\d+", p.name) and (p / "meta").is_dir()
+    ]
     if not steps:
         raise InputError(
             f"{path}: holds no checkpoint; give a run directory (the --run of jaxlm train) after "

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any, Literal
 
 from jaxlm.models import presets
 from jaxlm.models.config import DecoderConfig
 from jaxlm.sharding.mesh import MeshConfig
+
+_MOST = 2**31  # steps are counted in int32
 
 Size = Literal["tiny", "small", "medium", "base"]
 
@@ -153,11 +156,20 @@ def problems(config: RunConfig) -> list[str]:
         "checkpoint_every", "keep_checkpoints", "max_nonfinite",
     ):  # fmt: skip
         value = getattr(t, name)
-        require(value >= 1, f"training.{name.replace('_', '-')}", value, "must be at least 1")
-    require(o.learning_rate > 0, "optimizer.learning-rate", o.learning_rate, "must be positive")
-    require(o.warmup_steps >= 0, "optimizer.warmup-steps", o.warmup_steps, "must not be negative")
-    horizon = o.decay_steps or t.steps
-    require(horizon >= 1, "optimizer.decay-steps", o.decay_steps, "must be at least 1")
+        flag = f"training.{name.replace('_', '-')}"
+        require(1 <= value < _MOST, flag, value, "must lie between 1 and 2^31")
+    require(
+        0 < o.learning_rate < math.inf, "optimizer.learning-rate", o.learning_rate,
+        "must be positive and finite",
+    )  # fmt: skip
+    require(
+        0 <= o.warmup_steps < _MOST, "optimizer.warmup-steps", o.warmup_steps,
+        "must lie between 0 and 2^31",
+    )  # fmt: skip
+    require(
+        o.decay_steps is None or 1 <= o.decay_steps < _MOST,
+        "optimizer.decay-steps", o.decay_steps, "must lie between 1 and 2^31",
+    )  # fmt: skip
     require(
         0 <= o.final_fraction <= 1, "optimizer.final-fraction", o.final_fraction, "must be in [0,1]"
     )
@@ -165,7 +177,10 @@ def problems(config: RunConfig) -> list[str]:
         value = getattr(o, name)
         require(0 <= value < 1, f"optimizer.{name}", value, "must be in [0, 1)")
     require(o.epsilon > 0, "optimizer.epsilon", o.epsilon, "must be positive")
-    require(o.weight_decay >= 0, "optimizer.weight-decay", o.weight_decay, "must not be negative")
+    require(
+        0 <= o.weight_decay < math.inf, "optimizer.weight-decay", o.weight_decay,
+        "must not be negative, and finite",
+    )  # fmt: skip
     require(o.clip_norm > 0, "optimizer.clip-norm", o.clip_norm, "must be positive")
     require(
         0 < d.heldout_fraction < 0.9, "data.heldout-fraction", d.heldout_fraction,
@@ -180,6 +195,8 @@ def problems(config: RunConfig) -> list[str]:
     require(s.top_k is None or s.top_k >= 1, "sample.top-k", s.top_k, "must be at least 1")
     require(s.top_p is None or 0 < s.top_p <= 1, "sample.top-p", s.top_p, "must lie in (0, 1]")
     require(0 <= config.seed < 2**32, "seed", config.seed, "must lie in [0, 2^32)")
+    require(bool(config.run.strip()), "run", repr(config.run), "must name a directory")
+    require(all(c.strip() for c in config.corpus), "corpus", "''", "must not be empty")
     if min(t.batch_size, t.accumulate, *dataclasses.astuple(config.mesh)) >= 1:
         found += _mesh_problems(config)
     return found

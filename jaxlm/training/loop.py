@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 import jax
@@ -50,6 +50,7 @@ def run_loop(
     save: Callable[[TrainState], None],
     evaluate: Callable[[TrainState], dict[str, float]],
     sample: Callable[[TrainState], None],
+    recorded: Container[str] = (),
 ) -> LoopResult:
     """Trains until `config.steps`, or until a signal asks to stop.
 
@@ -64,6 +65,8 @@ def run_loop(
       save: starts a checkpoint.
       evaluate: held-out metrics, written under the names it gives.
       sample: writes samples.
+      recorded: "evaluate" and "sample" where they were done at the step that `state` is at; what
+        a stop has prevented there is made up for.
 
     Raises:
       NonFiniteError: after `config.max_nonfinite` non-finite steps in a row; nothing is saved.
@@ -73,18 +76,30 @@ def run_loop(
     measured_tokens, measured_seconds = 0.0, 0.0
     window_tokens, window_start = 0.0, time.perf_counter()
     pending: tuple[int, dict[str, jax.Array]] | None = None
+    skipped_in_a_row = 0.0
+
+    def is_due(every: int) -> bool:
+        return step % every == 0 or step == config.steps
+
+    def look(due_evaluation: bool, due_sample: bool) -> None:
+        if due_evaluation:
+            writer.write(step, evaluate(state))
+        if due_sample:
+            sample(state)
+        writer.flush()
 
     def read(entry: tuple[int, dict[str, jax.Array]]) -> None:
-        nonlocal window_tokens, window_start, measured_tokens, measured_seconds
+        nonlocal window_tokens, window_start, measured_tokens, measured_seconds, skipped_in_a_row
         number, on_device = entry
         values = {name: float(value) for name, value in jax.device_get(on_device).items()}
         window_tokens += values["tokens"]
+        skipped_in_a_row = values["skipped_in_a_row"]
         if values["skipped_in_a_row"] >= config.max_nonfinite:
             writer.write(number, {f"train/{name}": value for name, value in values.items()})
             raise NonFiniteError(
                 f"the loss or its gradient was not finite in {config.max_nonfinite} steps in a "
-                f"row, the last at step {number}; the last checkpoint is intact. Try a lower "
-                "--optimizer.learning-rate, or float32 with --model.compute-dtype float32"
+                f"row, the last at step {number}; the last checkpoint is intact. Start another "
+                "--run with a lower --optimizer.learning-rate, or --model.compute-dtype float32"
             )
         if number % config.log_every and number != config.steps:
             return
@@ -103,6 +118,11 @@ def run_loop(
             seconds_per_step=values["tokens"] / max(rate, 1e-9),
         )
 
+    if step > 0:
+        look(
+            is_due(config.evaluate_every) and "evaluate" not in recorded,
+            is_due(config.sample_every) and "sample" not in recorded,
+        )
     while step < config.steps:
         batch = batch_at(rows)
         began = time.perf_counter()
@@ -115,30 +135,21 @@ def run_loop(
             read(pending)
         pending = (step, metrics)
 
-        last = step == config.steps
-        due = {
-            name: step % every == 0 or last
-            for name, every in (
-                ("evaluate", config.evaluate_every),
-                ("sample", config.sample_every),
-                ("save", config.checkpoint_every),
-            )
-        }
-        if not (any(due.values()) or stop.received):
+        due_save, due_evaluation, due_sample = map(
+            is_due, (config.checkpoint_every, config.evaluate_every, config.sample_every)
+        )
+        if not (due_save or due_evaluation or due_sample or stop.received):
             continue
         read(pending)
         pending = None
         paused = time.perf_counter()
-        if due["save"] or stop.received:
+        # Not in a row of bad steps: the last good checkpoint shall be from before it.
+        if (due_save or stop.received) and not skipped_in_a_row:
             save(state)
-        if stop.received and not last:
+        if stop.received and step < config.steps:
             result.stopped = stop.received
             break
-        if due["evaluate"]:
-            writer.write(step, evaluate(state))
-        if due["sample"]:
-            sample(state)
-        writer.flush()
+        look(due_evaluation, due_sample)
         window_start += time.perf_counter() - paused
 
     result.state = state

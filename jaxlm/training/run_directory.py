@@ -14,6 +14,7 @@ from jaxlm.errors import InputError, JaxlmError
 from jaxlm.files import write_atomic
 from jaxlm.training.config import RunConfig
 from jaxlm.training.config_file import differences, from_dict, read_yaml, to_dict, to_yaml
+from jaxlm.training.metrics import FILE_NAME, read_metrics
 
 CONFIG = "config.yaml"
 
@@ -127,10 +128,32 @@ class RunDirectory:
         """Writes `content` as a JSON file of the run."""
         write_atomic(self.path / name, json.dumps(content, indent=2) + "\n")
 
+    def read_json(self, name: str) -> dict[str, Any]:
+        """A JSON file of the run; empty if it is missing or damaged."""
+        try:
+            content = json.loads((self.path / name).read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    def recorded(self, step: int) -> set[str]:
+        """Which of "evaluate" and "sample" were done at a step."""
+        found = set()
+        if (self.path / FILE_NAME).is_file():
+            for record in read_metrics(self.path):
+                if record["step"] == step and any(k.startswith("heldout/") for k in record):
+                    found.add("evaluate")
+        if self._sample(step).is_file():
+            found.add("sample")
+        return found
+
+    def _sample(self, step: int) -> Path:
+        return self.samples / f"step_{step:08d}.txt"
+
     def write_sample(self, step: int, text: str) -> None:
         """Writes the samples of a step."""
         self.samples.mkdir(exist_ok=True)
-        write_atomic(self.samples / f"step_{step:08d}.txt", text)
+        write_atomic(self._sample(step), text)
 
     def remove_samples_after(self, step: int) -> None:
         """Removes what a resumed run will write again."""
@@ -142,17 +165,10 @@ class RunDirectory:
 
 def _identity(config: RunConfig) -> dict[str, Any]:
     fields = {name: value for name, value in to_dict(config).items() if name in _IDENTITY}
+    del fields["optimizer"]["decay_steps"]  # with the number of steps
     return {**fields, "training.batch_size": config.training.batch_size}
 
 
 def _replaced(config: RunConfig, section: str, **changes: Any) -> RunConfig:
     part = dataclasses.replace(getattr(config, section), **changes)
     return dataclasses.replace(config, **{section: part})
-
-
-def disk_message(path: Path, error: OSError) -> JaxlmError:
-    """What a failed write means, and the way out."""
-    return JaxlmError(
-        f"{error.filename or path} cannot be written ({error.strerror or error}); make room or "
-        "check the permissions, then give the same command again to continue"
-    )

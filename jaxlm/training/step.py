@@ -57,8 +57,8 @@ def make_train_step(
     """A jitted `train_step(state, batch) -> (state, metrics)`.
 
     The loss and the gradient are sums over the whole batch, divided once by the whole count, so
-    that micro-batches, padding, packing and devices do not change them. A step whose loss or
-    gradient is not finite leaves parameters and optimiser untouched and is counted.
+    that micro-batches, padding, packing and devices do not change them. A step whose loss,
+    gradient or update is not finite leaves parameters and optimiser untouched and is counted.
 
     Args:
       loss_fn: (params, batch, key) -> (sum, count).
@@ -99,9 +99,8 @@ def make_train_step(
         loss = total / count_or_one
         gradient = jax.tree.map(lambda g: g / count_or_one.astype(g.dtype), gradient)
         norm = optax.tree.norm(gradient)
-        finite = jnp.isfinite(loss) & jnp.isfinite(norm)
-
         updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)
+        finite = jnp.isfinite(loss) & jnp.isfinite(norm) & jnp.isfinite(optax.tree.norm(updates))
         params = optax.apply_updates(state.params, updates)
         params, optimizer_state = jax.tree.map(
             lambda new, old: jnp.where(finite, new, old),

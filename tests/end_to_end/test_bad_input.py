@@ -216,7 +216,7 @@ def test_other_data_under_a_checkpoint_are_refused(capsys, corpus, small, tmp_pa
     (own / "001.txt").write_text("something else\n" * 9)
     status, err = train(capsys, run, *arguments)
     assert status == 2
-    assert "other rows" in err
+    assert "another data" in err
     assert (run / "checkpoints" / "2").is_dir()
 
 

@@ -97,7 +97,7 @@ def test_chat_leaves_at_end_of_input(run, monkeypatch):
 
 
 def test_evaluate_agrees_with_the_training_loss(run, corpus, capsys):
-    assert cli.main(["evaluate", str(run), "--corpus", str(corpus), "--json", "True"]) == 0
+    assert cli.main(["evaluate", str(run), "--corpus", str(corpus), "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     summary = json.loads((run / "summary.json").read_text())
     assert result["documents"] == 120
