@@ -224,7 +224,52 @@ def test_only_damaged_checkpoints_end_with_status_3(two_checkpoints, capsys):
     run, arguments = two_checkpoints
     for step in ("2", "4"):
         damage(run / "checkpoints" / step / "params")
-    assert train(capsys, run, *arguments)[0] == 3
+    for _ in range(2):  # again: it must not begin anew as if nothing had been
+        assert train(capsys, run, *arguments)[0] == 3
+
+
+def test_a_checkpoint_of_another_model_is_not_taken_for_damage(two_checkpoints, capsys):
+    run, arguments = two_checkpoints
+    (run / "config.yaml").unlink()
+    status, err = train(capsys, run, *arguments, "--model.hidden", "80")
+    assert status == 2, err
+    assert "another config" in err
+    assert (run / "checkpoints" / "4").is_dir()
+
+
+def test_an_unwritable_checkpoint_directory_ends_the_process(small, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "checkpoints").write_text("a file")
+    command = [sys.executable, "-m", "jaxlm.cli", "train", "--run", str(tmp_path / "run"), *small]
+    result = subprocess.run(
+        [*command, "--training.steps", "2"], capture_output=True, text=True, check=False, timeout=90
+    )
+    assert result.returncode == 1, result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragment"),
+    [
+        (["--sample.prompts", "the model " * 30], "--sample.prompts"),
+        (["--training.steps", "99999999999"], "--training.steps"),
+        (["--optimizer.decay-steps", "0"], "--optimizer.decay-steps 0"),
+        (["--optimizer.learning-rate", "inf"], "--optimizer.learning-rate inf"),
+        (["--run", ""], "--run"),
+        (["--corpus"], "--corpus"),
+        (["--corpus", ""], "--corpus"),
+    ],
+)
+def test_odd_values(capsys, small, tmp_path, arguments, fragment):
+    status, err = train(capsys, tmp_path / "run", *small, *arguments)
+    assert status == 2
+    assert fragment in err
+
+
+def test_values_with_an_equals_sign_stay_values(capsys, small, tmp_path):
+    arguments = [*small, "training.steps=2", "--sample.prompts", "a=b"]
+    assert train(capsys, tmp_path / "run", *arguments)[0] == 0
+    assert "a=b" in (tmp_path / "run" / "samples" / "step_00000002.txt").read_text()
 
 
 def test_prompt_beyond_the_context(two_checkpoints, capsys):

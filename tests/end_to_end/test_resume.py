@@ -8,8 +8,10 @@ import time
 
 import pytest
 
+from jaxlm import cli
 from jaxlm.training.checkpoint import load_meta
 from jaxlm.training.metrics import read_metrics
+from jaxlm.training.progress import TrainingProgress
 
 STEPS = 300
 
@@ -39,6 +41,10 @@ def finish(process):
 
 def losses(path):
     return {r["step"]: r["train/loss"] for r in read_metrics(path) if "train/loss" in r}
+
+
+def heldout(path):
+    return {r["step"]: r["heldout/loss"] for r in read_metrics(path) if "heldout/loss" in r}
 
 
 def wait_for_step(process, path, step):
@@ -78,9 +84,31 @@ def test_a_stopped_run_continues_bit_for_bit(uninterrupted, small, tmp_path, num
     assert returned == 0, err
     assert "continuing after step" in out
     assert losses(path) == losses(uninterrupted)
+    assert heldout(path) == heldout(uninterrupted)
     found, expected = (load_meta(p / "checkpoints" / str(STEPS)) for p in (path, uninterrupted))
     assert found["digest"] == expected["digest"]
     for name in ("step_00000100.txt", "step_00000300.txt"):
         assert (path / "samples" / name).read_text() == (
             uninterrupted / "samples" / name
         ).read_text()
+
+
+def test_an_evaluation_that_a_stop_prevented_is_made_up_for(small, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    arguments = ["train", "--run", str(run), *small, "--training.steps", "8"]
+    arguments += ["--training.evaluate-every", "4", "--training.sample-every", "4"]
+    real = TrainingProgress.update
+
+    def stop_at_four(self, step, **values):
+        real(self, step, **values)
+        if step == 4:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(TrainingProgress, "update", stop_at_four)
+    assert cli.main(arguments) == 75
+    assert heldout(run) == {}
+    monkeypatch.setattr(TrainingProgress, "update", real)
+    # The end of the schedule may change.
+    assert cli.main([*arguments, "--optimizer.decay-steps", "9"]) == 0
+    assert sorted(heldout(run)) == [4, 8]
+    assert len(list((run / "samples").iterdir())) == 2

@@ -107,9 +107,11 @@ def test_evaluate_agrees_with_the_training_loss(run, corpus, capsys):
 
 def test_giving_the_command_again_changes_nothing(run, small, capsys):
     before = (run / "metrics.jsonl").read_text()
+    summary = (run / "summary.json").read_text()
     assert cli.main(command(run, small)) == 0
     assert "continuing after step 60" in capsys.readouterr().out
     assert (run / "metrics.jsonl").read_text() == before
+    assert (run / "summary.json").read_text() == summary
 
 
 def test_a_run_of_another_configuration_is_refused_with_the_difference(run, small, capsys):
