@@ -143,6 +143,8 @@ def main() -> int:
         text = options.file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"{options.file}: not UTF-8 text (byte {error.start})") from error
+    except OSError as error:
+        raise InputError(f"{options.file}: cannot be read: {error.strerror}") from error
     needed = 10 * (CONFIGURATIONS[options.config][0].context_length + 1)
     if len(text) < needed:
         raise InputError(f"{options.file}: {len(text)} characters; at least {needed} are needed")
