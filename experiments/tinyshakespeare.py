@@ -25,6 +25,7 @@ import time
 from pathlib import Path
 from typing import Annotated, Literal
 
+import jax
 import numpy as np
 import tyro
 
@@ -41,7 +42,7 @@ from jaxlm.sharding import MeshConfig, make_mesh
 from jaxlm.tokenizers.character import CharacterTokenizer
 from jaxlm.training.config import OptimizerConfig, TrainingConfig
 from jaxlm.training.optimizers import make_optimizer, make_schedule
-from jaxlm.training.state import init_state, step_key
+from jaxlm.training.state import plan_state, step_key
 from jaxlm.training.step import make_loss_step, make_train_step, next_token_loss, place_batch
 
 GPT2_STYLE = DecoderConfig(
@@ -99,7 +100,8 @@ def train(options: Options, text: str, seed: int) -> float:
     schedule = make_schedule(optimizer_config, training)
     optimizer = make_optimizer(optimizer_config, schedule, decayed(parameters))
     mesh = make_mesh(MeshConfig())
-    state, shardings = init_state(model, parameters, optimizer, seed=seed, mesh=mesh)
+    abstract, make_state = plan_state(model, parameters, optimizer, seed=seed, mesh=mesh)
+    state, shardings = make_state(), jax.tree.map(lambda a: a.sharding, abstract)
     loss_fn = next_token_loss(model)
     train_step = make_train_step(loss_fn, optimizer, schedule=schedule, shardings=shardings)
     print(f"seed {seed}: {parameter_count(model_config):,} parameters, {len(ids):,} characters")

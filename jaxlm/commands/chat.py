@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import sys
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
@@ -13,9 +12,10 @@ import tyro
 
 from jaxlm import platform
 from jaxlm.commands.load import LoadedModel, load_model
-from jaxlm.commands.options import parse
+from jaxlm.commands.options import parse, write_now
 from jaxlm.errors import InputError
 from jaxlm.generation import SamplingOptions, stream_text
+from jaxlm.generation.text import encode_prompt
 
 DESCRIPTION = """Talk with a trained model: it continues the text so far, your lines included.
 
@@ -69,8 +69,7 @@ class Conversation:
 
     def reset(self) -> None:
         """Forgets the text so far."""
-        tokenizer = self._loaded.tokenizer
-        self._tokens = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
+        self._tokens = encode_prompt(self._loaded.tokenizer, "")
 
     def answer(self, line: str) -> None:
         """Appends the line and streams the continuation."""
@@ -82,10 +81,6 @@ class Conversation:
             self._tokens = self._tokens[-room:]
         self._turns += 1
 
-        def write(text: str) -> None:
-            sys.stdout.write(text)
-            sys.stdout.flush()
-
         new = stream_text(
             loaded.model,
             loaded.params,
@@ -94,12 +89,12 @@ class Conversation:
             max_new_tokens=self.length,
             options=self.sampling,
             key=jax.random.fold_in(self._key, self._turns),
-            write=write,
+            write=write_now,
         )
         if new and new[-1] == loaded.tokenizer.eos_id:
             new = new[:-1]
         self._tokens += new + loaded.tokenizer.encode("\n")
-        write("\n")
+        write_now("\n")
 
 
 def main(arguments: Sequence[str]) -> int:

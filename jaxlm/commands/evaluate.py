@@ -20,6 +20,7 @@ from jaxlm.data.packing import plan_rows
 from jaxlm.data.sources import read_documents
 from jaxlm.errors import InputError
 from jaxlm.evaluation.perplexity import evaluate, uniform_baseline
+from jaxlm.tokenizers.base import document_ends
 from jaxlm.training.step import make_loss_step, next_token_loss
 
 DESCRIPTION = """Score a trained model on text that it has not seen.
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
     platform.check_devices(options.platform)
     loaded = load_model(options.run)
     tokenizer = loaded.tokenizer
-    begin, end = ([] if i is None else [i] for i in (tokenizer.bos_id, tokenizer.eos_id))
+    begin, end = document_ends(tokenizer)
     rows, size = [], 0
     for document in documents:
         rows.append(np.asarray(begin + tokenizer.encode(document.text) + end, np.int32))

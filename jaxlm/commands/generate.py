@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
@@ -12,7 +11,7 @@ import tyro
 
 from jaxlm import platform
 from jaxlm.commands.load import load_model
-from jaxlm.commands.options import parse
+from jaxlm.commands.options import parse, write_now
 from jaxlm.errors import InputError
 from jaxlm.generation import SamplingOptions, stream_text
 from jaxlm.generation.text import encode_prompt
@@ -64,14 +63,10 @@ def main(arguments: Sequence[str]) -> int:
     if tokens is None:
         tokens = max(1, min(200, loaded.config.model.context_length - len(prompt)))
 
-    def write(text: str) -> None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-
     for number in range(options.samples):
         if number:
-            write("\n---\n")
-        write(options.prompt)
+            write_now("\n---\n")
+        write_now(options.prompt)
         stream_text(
             loaded.model,
             loaded.params,
@@ -80,7 +75,7 @@ def main(arguments: Sequence[str]) -> int:
             max_new_tokens=tokens,
             options=sampling,
             key=jax.random.fold_in(jax.random.key(options.seed), number),
-            write=write,
+            write=write_now,
         )
-    write("\n")
+    write_now("\n")
     return 0

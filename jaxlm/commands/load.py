@@ -46,7 +46,7 @@ def load_model(path: str | Path) -> LoadedModel:
     meta = load_meta(checkpoint)
     try:
         config, problems = from_dict(meta["config"], RunConfig(), where=f"{checkpoint}/meta")
-        files = decode_files(meta["tokenizer"])
+        files, words = decode_files(meta["tokenizer"]), list(meta["digest"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DamageError(f"{checkpoint}: meta is damaged ({error!r})") from error
     if problems:
@@ -58,6 +58,6 @@ def load_model(path: str | Path) -> LoadedModel:
         lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=device),
         jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 1), jnp.int32))["params"],
     )
-    params = load_params(checkpoint, abstract)
+    params = load_params(checkpoint, abstract, words)
     tokenizer = tokenizer_from_files(files, where=checkpoint)
     return LoadedModel(checkpoint, config, model, params, tokenizer)

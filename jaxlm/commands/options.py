@@ -41,7 +41,12 @@ def parse_run(arguments: Sequence[str], *, program: str, description: str) -> Ru
         default, found = from_dict(data, default, where=where)
     try:
         config = parse(
-            RunConfig, arguments, program=program, description=description, default=default
+            RunConfig,
+            arguments,
+            tyro.conf.FlagConversionOff,  # booleans take a value, as in the file
+            program=program,
+            description=description,
+            default=default,
         )
     except SystemExit as error:
         if error.code and found:
@@ -58,23 +63,26 @@ def parse_run(arguments: Sequence[str], *, program: str, description: str) -> Ru
 def parse(
     kind: type[T],
     arguments: Sequence[str],
-    *,
+    *markers: Any,
     program: str,
     description: str,
     default: T | None = None,
 ) -> T:
-    """A dataclass from flags, with help and suggestions by tyro."""
+    """A dataclass from flags, with help and suggestions by tyro; `markers` are `tyro.conf`'s."""
     given: dict[str, Any] = {} if default is None else {"default": default}
     return tyro.cli(
         kind,
         args=list(arguments),
         prog=program,
         description=description,
-        # A run's booleans take a value, as in its file.
-        config=(tyro.conf.HelptextFromCommentsOff,)
-        + ((tyro.conf.FlagConversionOff,) if kind is RunConfig else ()),
+        config=(tyro.conf.HelptextFromCommentsOff, *markers),
         **given,
     )
+
+
+def write_now(text: str) -> None:
+    """Shows text that goes on, without waiting for its line to end."""
+    print(text, end="", flush=True)
 
 
 def _size(arguments: Sequence[str]) -> str | None:

@@ -22,6 +22,7 @@ from jaxlm.commands.prepare import prepare_data
 from jaxlm.data.loader import BatchLoader
 from jaxlm.data.packing import plan_rows
 from jaxlm.data.prepare import PreparedData
+from jaxlm.data.shards import TokenShards
 from jaxlm.errors import InputError, JaxlmError, NonFiniteError, StoppedError
 from jaxlm.evaluation.perplexity import Score, evaluate, uniform_baseline, unigram_baseline
 from jaxlm.evaluation.report import write_report
@@ -40,7 +41,7 @@ from jaxlm.training.optimizers import make_optimizer, make_schedule
 from jaxlm.training.progress import TrainingProgress, format_seconds
 from jaxlm.training.run_directory import RunDirectory
 from jaxlm.training.signals import StopSignals
-from jaxlm.training.state import TrainState, init_state, step_key
+from jaxlm.training.state import TrainState, plan_state, step_key
 from jaxlm.training.step import make_loss_step, make_train_step, next_token_loss, place_batch
 from jaxlm.training.throughput import flops_per_token, measure_matrix_rate
 
@@ -126,22 +127,18 @@ def _train(
     parameters = decoder_parameters(config.model)
     schedule = make_schedule(config.optimizer, training)
     optimizer = make_optimizer(config.optimizer, schedule, decayed(parameters))
-    state, shardings = init_state(model, parameters, optimizer, seed=config.seed, mesh=mesh)
+    abstract, make_state = plan_state(model, parameters, optimizer, seed=config.seed, mesh=mesh)
 
-    loader = BatchLoader(
-        prepared.train.tokens,
-        plan_rows(prepared.train.lengths, config.model.context_length),
-        batch_size=training.batch_size,
-        seed=config.seed,
-        identity=prepared.train.fingerprint,
-    )
-    heldout = BatchLoader(
-        prepared.heldout.tokens,
-        plan_rows(prepared.heldout.lengths, config.model.context_length),
-        batch_size=training.batch_size,
-        seed=config.seed,
-        identity=prepared.heldout.fingerprint,
-    )
+    def rows_of(split: TokenShards) -> BatchLoader:
+        return BatchLoader(
+            split.tokens,
+            plan_rows(split.lengths, config.model.context_length),
+            batch_size=training.batch_size,
+            seed=config.seed,
+            identity=split.fingerprint,
+        )
+
+    loader, heldout = rows_of(prepared.train), rows_of(prepared.heldout)
     checkpointer = stack.enter_context(
         Checkpointer(
             directory.checkpoints,
@@ -153,14 +150,11 @@ def _train(
             },
         )
     )
-    abstract = jax.tree.map(
-        lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), state, shardings
-    )
     restored = checkpointer.restore(abstract, note=say)
-    if restored is not None:
-        state = restored
-        say(f"continuing after step {int(state.step)}")
+    state = make_state() if restored is None else restored
     start = int(state.step)
+    if restored is not None:
+        say(f"continuing after step {start}")
     directory.remove_samples_after(start)
 
     loss_fn = next_token_loss(model)
@@ -186,9 +180,9 @@ def _train(
     )
 
     with (
-        MetricsWriter(directory.path, resume_step=int(state.step)) as writer,
+        MetricsWriter(directory.path, resume_step=start) as writer,
         StopSignals() as stop,
-        TrainingProgress(console, start=int(state.step), steps=training.steps) as progress,
+        TrainingProgress(console, start=start, steps=training.steps) as progress,
     ):
 
         def heldout_metrics(state):
@@ -212,7 +206,7 @@ def _train(
                 optimizer,
                 schedule=schedule,
                 accumulate=training.accumulate,
-                shardings=shardings,
+                shardings=jax.tree.map(lambda a: a.sharding, abstract),
             ),
             batch_at=lambda rows: place_batch(loader.batch(rows), mesh),
             config=training,

@@ -15,7 +15,7 @@ from jaxlm.data.shards import MANIFEST, TokenShards, TokenWriter, open_tokens
 from jaxlm.data.sources import Document, DocumentCounts
 from jaxlm.errors import InputError, JaxlmError
 from jaxlm.files import directory_atomic, write_atomic
-from jaxlm.tokenizers.base import Tokenizer, load_tokenizer, save_tokenizer
+from jaxlm.tokenizers.base import Tokenizer, document_ends, load_tokenizer, save_tokenizer
 
 Progress = Callable[[str, int, int | None], None]
 """Called with the name of the stage, what is done of it, and of how much (if it is known)."""
@@ -190,7 +190,7 @@ def _write(
 
     tokenizer = train_tokenizer(training_texts())
     save_tokenizer(tokenizer, directory / "tokenizer")
-    bos, eos = ([i] if i is not None else [] for i in (tokenizer.bos_id, tokenizer.eos_id))
+    begin, end = document_ends(tokenizer)
     sizes = {"train": 0, "heldout": 0}
     with contextlib.ExitStack() as stack:
         writers = {
@@ -205,7 +205,7 @@ def _write(
             for (rank, text), ids in zip(batch, encoded, strict=True):
                 name = "train" if rank > threshold else "heldout"
                 sizes[name] += len(text)
-                writers[name].add(bos + ids + eos, len(text.encode()))
+                writers[name].add(begin + ids + end, len(text.encode()))
             done += len(batch)
             report("tokens", done, total)
         _check_context(writers["train"].tokens, context_length)

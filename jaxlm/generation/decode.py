@@ -13,7 +13,6 @@ import numpy as np
 
 from jaxlm import functional
 from jaxlm.errors import InputError
-from jaxlm.models.config import DecoderConfig
 from jaxlm.models.decoder import Cache, Decoder, init_cache, unembedding, unstack
 
 
@@ -257,14 +256,8 @@ def decode(
     )
 
 
-@functools.partial(jax.jit, static_argnums=1)
-def _unstack_jit(params, config):
-    return unstack(params, config)
-
-
-def _unstack(params: Any, config: DecoderConfig) -> Any:
-    """One tree per layer; those who decode often hand them over like that."""
-    return params if isinstance(params["blocks"], tuple) else _unstack_jit(params, config)
+# Parameters that are one tree per layer already pass through without a copy.
+_unstack = jax.jit(unstack, static_argnums=1)
 
 
 def _bucket(length: int) -> int:

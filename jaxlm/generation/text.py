@@ -10,13 +10,12 @@ import numpy as np
 
 from jaxlm.generation.decode import SamplingOptions, decode
 from jaxlm.models.decoder import Decoder
-from jaxlm.tokenizers.base import StreamDecoder, Tokenizer
+from jaxlm.tokenizers.base import StreamDecoder, Tokenizer, document_ends
 
 
 def encode_prompt(tokenizer: Tokenizer, prompt: str) -> list[int]:
     """Token ids of a prompt, after the beginning-of-text token where there is one."""
-    begin = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
-    return begin + tokenizer.encode(prompt)
+    return document_ends(tokenizer)[0] + tokenizer.encode(prompt)
 
 
 def generate_text(

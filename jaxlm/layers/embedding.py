@@ -12,26 +12,32 @@ from jaxlm.layers.declare import Parameter, declare, normal
 from jaxlm.sharding import constrain
 
 
+def vocabulary_table(vocab_size: int, padded_vocab_size: int, width: int) -> Parameter:
+    """A table [v, d] of the vocabulary, input or output; rows from `vocab_size` on are padding."""
+    return Parameter(
+        (padded_vocab_size, width),
+        ("vocab", "embed"),
+        normal(_deviation(width), used=vocab_size),
+        padding=(padded_vocab_size - vocab_size) * width,
+    )
+
+
 def embedding_parameters(
     vocab_size: int, padded_vocab_size: int, width: int, *, learned_positions: int
 ) -> dict[str, Parameter]:
     """The "token" table [v, d], padded from `vocab_size` on, and "position" [length, d]."""
-    # The tied logits of a normalised hidden state then start with deviation 0.3 at most, so that
-    # the first loss is ln V; narrow models get GPT-2's 0.02.
-    deviation = min(0.02, 0.3 * width**-0.5)
-    parameters = {
-        "token": Parameter(
-            (padded_vocab_size, width),
-            ("vocab", "embed"),
-            normal(deviation, used=vocab_size),
-            padding=(padded_vocab_size - vocab_size) * width,
-        )
-    }
+    parameters = {"token": vocabulary_table(vocab_size, padded_vocab_size, width)}
     if learned_positions:
         parameters["position"] = Parameter(
-            (learned_positions, width), ("position", "embed"), normal(deviation)
+            (learned_positions, width), ("position", "embed"), normal(_deviation(width))
         )
     return parameters
+
+
+def _deviation(width: int) -> float:
+    # The logits of a normalised hidden state then start with deviation 0.3 at most, so that the
+    # first loss is ln V; narrow models get GPT-2's 0.02.
+    return min(0.02, 0.3 * width**-0.5)
 
 
 class Embedding(nn.Module):

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from jaxlm import functional
 from jaxlm.errors import InputError
 from jaxlm.layers.block import Block, block_parameters
-from jaxlm.layers.declare import Parameter, count, initialize, normal, stack
-from jaxlm.layers.embedding import Embedding, embedding_parameters
+from jaxlm.layers.declare import count, declare, initialize, stack
+from jaxlm.layers.embedding import Embedding, embedding_parameters, vocabulary_table
 from jaxlm.layers.normalization import Norm, norm_parameters
 from jaxlm.models.config import DecoderConfig
 from jaxlm.sharding import constrain
@@ -49,11 +49,8 @@ def decoder_parameters(config: DecoderConfig) -> dict[str, Any]:
     if config.norm_position == "pre":
         tree["final_norm"] = norm_parameters(config.width, kind=config.norm, bias=config.bias)
     if not config.tied_embeddings:
-        tree["unembedding"] = Parameter(
-            (config.padded_vocab_size, config.width),
-            ("vocab", "embed"),
-            normal(min(0.02, 0.3 * config.width**-0.5), used=config.vocab_size),
-            padding=(config.padded_vocab_size - config.vocab_size) * config.width,
+        tree["unembedding"] = vocabulary_table(
+            config.vocab_size, config.padded_vocab_size, config.width
         )
     return tree
 
@@ -215,10 +212,8 @@ class Decoder(nn.Module):
             x_btd = Norm(c.norm, c.bias, c.norm_epsilon, c.param_dtype, name="final_norm")(x_btd)
         output_vd = table_vd
         if not c.tied_embeddings:
-            parameter = decoder_parameters(c)["unembedding"]
-            output_vd = self.param(
-                "unembedding", lambda key: initialize(parameter, key, c.param_dtype)
-            )
+            table = vocabulary_table(c.vocab_size, c.padded_vocab_size, c.width)
+            output_vd = declare(self, {"unembedding": table}, c.param_dtype)["unembedding"]
             output_vd = constrain(output_vd, ("vocab", "features"))
         logits_btv = functional.unembed(x_btd, output_vd, vocab_size=c.vocab_size)
         return DecoderOutput(logits_btv, x_btd, cache)

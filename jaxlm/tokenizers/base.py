@@ -47,6 +47,12 @@ class Tokenizer(Protocol):
         """A hash of the serialised form: equal exactly when the tokenizers are."""
 
 
+def document_ends(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
+    """The ids before and after a document's own: begin and end of text, where there are such."""
+    begin, end = ([] if i is None else [i] for i in (tokenizer.bos_id, tokenizer.eos_id))
+    return begin, end
+
+
 class StreamDecoder:
     """Turns ids that arrive a few at a time into text, holding back incomplete characters."""
 

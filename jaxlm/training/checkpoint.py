@@ -196,12 +196,13 @@ def load_meta(checkpoint: Path) -> dict[str, Any]:
         raise DamageError(f"{checkpoint}: cannot read meta: {_first_line(error)}") from error
 
 
-def load_params(checkpoint: Path, abstract: Any) -> Any:
+def load_params(checkpoint: Path, abstract: Any, words: list[int]) -> Any:
     """The parameters of a checkpoint, verified against its digest.
 
     Args:
       checkpoint: from `find_checkpoint`.
       abstract: tree of `jax.ShapeDtypeStruct` with shardings.
+      words: the "digest" of its `meta`.
 
     Raises:
       DamageError: if they cannot be read or differ from what was written.
@@ -209,9 +210,8 @@ def load_params(checkpoint: Path, abstract: Any) -> Any:
     _quiet()
     try:
         params = ocp.StandardCheckpointer().restore(checkpoint.absolute() / "params", abstract)
-        # `TrainState` puts the parameters after five scalars and before the optimiser.
-        words = load_meta(checkpoint)["digest"]
-        _verify(jax.jit(digest)(params), words[5 : 5 + len(jax.tree.leaves(params))])
+        first = TrainState._fields.index("params")  # after as many scalars
+        _verify(jax.jit(digest)(params), words[first : first + len(jax.tree.leaves(params))])
     except Exception as error:
         raise DamageError(
             f"{checkpoint}: the parameters are damaged ({_first_line(error)}); an older "

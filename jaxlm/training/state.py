@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -43,11 +44,11 @@ def step_key(seed: jax.Array | int, purpose: str, step: jax.Array | int) -> jax.
     return jax.random.fold_in(purpose_key, step)
 
 
-def init_state(
+def plan_state(
     model: nn.Module, parameters: Any, optimizer: optax.GradientTransformation, *, seed: int,
     mesh: Mesh,
-) -> tuple[TrainState, TrainState]:  # fmt: skip
-    """A fresh state and its shardings.
+) -> tuple[TrainState, Callable[[], TrainState]]:  # fmt: skip
+    """The shape of a state, and how to make a fresh one; nothing is allocated yet.
 
     Args:
       model: a module whose `init(key, tokens_bt)` makes the parameters.
@@ -57,7 +58,8 @@ def init_state(
       mesh: where the state lives; every array is created in its sharding.
 
     Returns:
-      (state, shardings): two `TrainState`, of arrays and of `NamedSharding`.
+      (abstract, make): a `TrainState` of `jax.ShapeDtypeStruct` with shardings, and a function
+      without arguments that returns one of arrays.
     """
 
     def make(seed):
@@ -66,8 +68,14 @@ def init_state(
         zero = jnp.zeros((), jnp.int32)
         return TrainState(zero, zero, seed, zero, zero, params, optimizer.init(params))
 
-    shardings = state_shardings(jax.eval_shape(make, jnp.uint32(seed)), parameters, optimizer, mesh)
-    return jax.jit(make, out_shardings=shardings)(jnp.uint32(seed)), shardings
+    shapes = jax.eval_shape(make, jnp.uint32(seed))
+    shardings = state_shardings(shapes, parameters, optimizer, mesh)
+    abstract = jax.tree.map(
+        lambda a, sharding: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding),
+        shapes,
+        shardings,
+    )
+    return abstract, lambda: jax.jit(make, out_shardings=shardings)(jnp.uint32(seed))
 
 
 def state_shardings(

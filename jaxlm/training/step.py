@@ -65,7 +65,7 @@ def make_train_step(
       optimizer: from Optax.
       schedule: the learning rate, for the metrics.
       accumulate: micro-batches; must divide the rows of the batch.
-      shardings: `TrainState` of shardings, from `init_state`; None for one device.
+      shardings: those of the abstract state from `plan_state`; None for one device.
 
     Returns:
       The step. Metrics are scalars: loss, tokens, gradient_norm, learning_rate, skipped,

@@ -11,7 +11,7 @@ from jaxlm.models import Decoder, DecoderConfig, decoder_parameters
 from jaxlm.sharding import MeshConfig, make_mesh
 from jaxlm.training.config import OptimizerConfig, TrainingConfig
 from jaxlm.training.optimizers import make_optimizer, make_schedule
-from jaxlm.training.state import init_state
+from jaxlm.training.state import plan_state
 from jaxlm.training.step import make_train_step, next_token_loss, place_batch
 
 CONFIG = DecoderConfig(
@@ -54,9 +54,11 @@ class Toy:
         self.optimizer = make_optimizer(options, self.schedule, decayed(self.parameters))
         self.loss = loss or next_token_loss(self.model)
         with jax.set_mesh(self.mesh):
-            self.state, self.shardings = init_state(
+            abstract, make_state = plan_state(
                 self.model, self.parameters, self.optimizer, seed=seed, mesh=self.mesh
             )
+            self.state = make_state()
+        self.shardings = jax.tree.map(lambda a: a.sharding, abstract)
         self.step = make_train_step(
             self.loss, self.optimizer, schedule=self.schedule, accumulate=accumulate,
             shardings=self.shardings,
