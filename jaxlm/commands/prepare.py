@@ -9,9 +9,10 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from jaxlm.data.corpus import embedded_documents
+from jaxlm.data.documents import Document
 from jaxlm.data.prepare import PreparedData, prepare
 from jaxlm.data.shards import MANIFEST
-from jaxlm.data.sources import Document, DocumentCounts, read_documents
+from jaxlm.data.sources import DocumentCounts, read_documents
 from jaxlm.tokenizers.base import Tokenizer
 from jaxlm.tokenizers.character import CharacterTokenizer
 from jaxlm.tokenizers.sentencepiece import train_sentencepiece

@@ -11,7 +11,7 @@ import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
-from jaxlm.data.sources import Document
+from jaxlm.data.documents import Document
 from jaxlm.errors import InputError
 
 _TOPICS = Path("pydoc_data") / "topics.py"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 
-from jaxlm.data.sources import Document, DocumentCounts
+from jaxlm.data.documents import Document
+from jaxlm.data.sources import DocumentCounts
 
 
 def without_duplicates(

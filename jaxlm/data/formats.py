@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import gzip
-import io
 import json
 import zlib
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from typing import BinaryIO
 
 import zstandard
 
+from jaxlm.data.compression import open_stream
 from jaxlm.errors import InputError
 from jaxlm.tokenizers.base import check_encodable
 
@@ -32,7 +32,7 @@ def read_file(
         if reader is _read_parquet:
             yield from _read_parquet(path, text_field, problem)
             return
-        with _open(path) as stream:
+        with open_stream(path) as stream:
             if reader is _read_text:
                 yield from _read_text(stream, path, encoding, problem)
             else:
@@ -41,49 +41,6 @@ def read_file(
         problem(f"{path}: truncated or damaged compressed file ({error}); fetch it again, {_SKIP}")
     except OSError as error:
         problem(f"{path}: cannot be read ({error.strerror or error}); {_SKIP}")
-
-
-def _open(path: Path) -> BinaryIO:
-    if path.name.lower().endswith(".gz"):
-        return gzip.open(path)  # type: ignore[return-value]
-    if path.name.lower().endswith(".zst"):
-        return io.BufferedReader(_ZstdFile(path), 1 << 20)
-    return path.open("rb")
-
-
-class _ZstdFile(io.RawIOBase):
-    """Decompresses every frame, and raises `EOFError` where the library's own reader just ends."""
-
-    def __init__(self, path: Path):
-        self._file = path.open("rb")
-        self._frame = zstandard.ZstdDecompressor().decompressobj()
-        self._started = False  # whether the current frame has begun
-        self._ready = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer) -> int:
-        while not self._ready:
-            data = self._frame.unused_data if self._frame.eof else b""
-            if self._frame.eof:
-                self._frame = zstandard.ZstdDecompressor().decompressobj()
-                self._started = False
-            data = data or self._file.read(1 << 17)
-            if not data:
-                if self._started:
-                    raise EOFError("the last frame has no end")
-                return 0
-            self._started = True
-            self._ready = self._frame.decompress(data)
-        size = min(len(buffer), len(self._ready))
-        buffer[:size] = self._ready[:size]
-        self._ready = self._ready[size:]
-        return size
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
 
 
 def _read_text(

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from jaxlm.data.deduplication import without_duplicates
+from jaxlm.data.documents import Document
 from jaxlm.data.shards import MANIFEST, TokenShards, TokenWriter, open_tokens
-from jaxlm.data.sources import Document, DocumentCounts
+from jaxlm.data.sources import DocumentCounts
 from jaxlm.errors import InputError, JaxlmError
 from jaxlm.files import directory_atomic, write_atomic
 from jaxlm.tokenizers.base import Tokenizer, document_ends, load_tokenizer, save_tokenizer

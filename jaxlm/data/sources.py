@@ -11,17 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
+from jaxlm.data.documents import Document
 from jaxlm.data.formats import READERS, read_file
 from jaxlm.errors import InputError
-
-
-@dataclasses.dataclass(frozen=True)
-class Document:
-    """A text, where it came from, and which one of that source it is."""
-
-    text: str
-    source: str
-    identifier: str
 
 
 @dataclasses.dataclass

@@ -7,9 +7,10 @@ import json
 import numpy as np
 import pytest
 
+from jaxlm.data.documents import Document
 from jaxlm.data.prepare import divide, open_prepared, prepare
 from jaxlm.data.shards import MANIFEST, TokenWriter, open_tokens
-from jaxlm.data.sources import Document, DocumentCounts
+from jaxlm.data.sources import DocumentCounts
 from jaxlm.errors import DamageError, InputError, JaxlmError
 from jaxlm.tokenizers.character import CharacterTokenizer
 from jaxlm.tokenizers.sentencepiece import train_sentencepiece

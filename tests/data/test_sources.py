@@ -15,7 +15,8 @@ import zstandard
 from jaxlm.data import formats
 from jaxlm.data.corpus import embedded_documents
 from jaxlm.data.deduplication import without_duplicates
-from jaxlm.data.sources import Document, DocumentCounts, read_documents
+from jaxlm.data.documents import Document
+from jaxlm.data.sources import DocumentCounts, read_documents
 from jaxlm.errors import InputError
 
 TEXT = "First line, naïve.\n\n  Second \u2028 東京\r\n"
