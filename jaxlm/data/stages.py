@@ -31,7 +31,10 @@ _FORMAT = 1
 _EXAMPLES = 5
 
 Unit = Mapping[str, Any]
-"""What one call works on, as JSON values: which files or which shard of the stage before."""
+"""What one call works on, as JSON values: which files or which shard of the stage before.
+
+`documents`, the path of such a shard, does not belong to its identity: its size and digest do.
+"""
 Work = Callable[[Unit, Path], dict[str, Any]]
 """Writes the files of one unit into a directory and returns its statistics (JSON values).
 
@@ -102,7 +105,7 @@ def run_stage(
     units, settings = json.loads(json.dumps([list(units), dict(settings)]))
     identity = {"format": _FORMAT, "stage": stage, "settings": settings}
     _claim(directory, identity, len(units))
-    keys = [_digest(json.dumps([identity, unit]).encode()) for unit in units]
+    keys = [_key(identity, unit) for unit in units]
     one = functools.partial(_do_unit, directory, units, keys, work)
     mine = range(index, len(units), count)
     missing = [number for number in mine if _finished(directory, number, keys[number]) is None]
@@ -238,6 +241,11 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return result
 
 
+def _key(identity: Mapping[str, Any], unit: Unit) -> str:
+    own = {name: value for name, value in unit.items() if name != "documents"}
+    return hashlib.blake2b(json.dumps([identity, own]).encode(), digest_size=16).hexdigest()
+
+
 def _finished(directory: Path, number: int, key: str) -> dict[str, Any] | None:
     """The files and statistics of a unit, or None if it is not finished."""
     path = directory / unit_name(number) / UNIT
@@ -320,7 +328,3 @@ def _worker(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=16).hexdigest()

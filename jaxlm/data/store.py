@@ -14,7 +14,7 @@ import zstandard
 
 from jaxlm.data.compression import open_stream
 from jaxlm.data.documents import Document, from_line, to_line
-from jaxlm.data.stages import Unit, read_manifest
+from jaxlm.data.stages import Unit, check_file, read_manifest
 from jaxlm.errors import DamageError
 
 DOCUMENTS = "documents.jsonl.zst"
@@ -29,11 +29,11 @@ class DocumentStore:
 
     @property
     def units(self) -> list[Unit]:
-        """Each shard as a unit of the next stage: its file, and the digest that identifies it."""
+        """Each shard as a unit of the next stage: its file, and what it must hold."""
         return [
             {
                 "documents": str(self.directory / shard["name"] / DOCUMENTS),
-                "blake2b": shard["files"][DOCUMENTS]["blake2b"],
+                **shard["files"][DOCUMENTS],
             }
             for shard in self.manifest["shards"]
         ]
@@ -41,7 +41,7 @@ class DocumentStore:
     def documents(self) -> Iterator[Document]:
         """Every document, in order."""
         for unit in self.units:
-            yield from read_shard(unit["documents"])
+            yield from read_unit(unit)
 
 
 def open_store(directory: str | Path, *, verify: bool = False) -> DocumentStore:
@@ -73,6 +73,16 @@ def write_shard(directory: Path, documents: Iterable[Document]) -> dict[str, int
             characters += len(document.text)
             size += len(document.text.encode())
     return {"documents": count, "characters": characters, "bytes": size}
+
+
+def read_unit(unit: Unit) -> Iterator[Document]:
+    """The documents of one of `DocumentStore.units`, streamed after a comparison of checksums.
+
+    Raises:
+      DamageError: the file differs from what was written.
+    """
+    check_file(Path(unit["documents"]), unit, verify=True)
+    yield from read_shard(unit["documents"])
 
 
 def read_shard(path: str | Path) -> Iterator[Document]:
