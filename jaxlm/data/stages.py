@@ -104,7 +104,7 @@ def run_stage(
         raise InputError(f"nothing to {stage}: no input was found")
     units, settings = json.loads(json.dumps([list(units), dict(settings)]))
     identity = {"format": _FORMAT, "stage": stage, "settings": settings}
-    _claim(directory, identity, len(units))
+    claim(directory, {**identity, "units": len(units)})
     keys = [_key(identity, unit) for unit in units]
     one = functools.partial(_do_unit, directory, units, keys, work)
     mine = range(index, len(units), count)
@@ -127,6 +127,28 @@ def run_stage(
         manifest |= extra(statistics)
     write_atomic(directory / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
     return manifest
+
+
+def claim(directory: Path, identity: Mapping[str, Any]) -> None:
+    """Makes `directory` one of this identity, so that no other settings are ever mixed in.
+
+    Raises:
+      InputError: it was begun with another identity, or holds other things.
+    """
+    path = directory / "stage.json"
+    content = json.dumps(identity, indent=1, ensure_ascii=False) + "\n"
+    if path.is_file():
+        found = path.read_text(encoding="utf-8")
+        if found != content:
+            raise InputError(
+                f"{directory} was begun with {_difference(found, content)}; choose another "
+                "directory, or delete it"
+            )
+        return
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise InputError(f"{directory} exists and holds other things; choose another directory")
+    directory.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, content)
 
 
 def unit_name(number: int) -> str:
@@ -201,27 +223,9 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
-def _claim(directory: Path, identity: Mapping[str, Any], units: int) -> None:
-    """Makes `directory` that of this stage, or refuses one of another."""
-    path = directory / "stage.json"
-    claim = json.dumps({**identity, "units": units}, indent=1, ensure_ascii=False) + "\n"
-    if path.is_file():
-        found = path.read_text(encoding="utf-8")
-        if found != claim:
-            raise InputError(
-                f"{directory} was begun with {_difference(found, claim)}; choose another "
-                "directory, or delete it"
-            )
-        return
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise InputError(f"{directory} exists and holds other things; choose another directory")
-    directory.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, claim)
-
-
-def _difference(found: str, claim: str) -> str:
+def _difference(found: str, content: str) -> str:
     try:
-        before, now = _flat(json.loads(found)), _flat(json.loads(claim))
+        before, now = _flat(json.loads(found)), _flat(json.loads(content))
     except ValueError:
         return "a stage.json that cannot be read"
     names = [n for n in sorted(before.keys() | now.keys()) if before.get(n) != now.get(n)]
