@@ -46,7 +46,7 @@ from jaxlm.data.repeated_lines import (
     without_lines,
 )
 from jaxlm.data.stages import UNIT, Engine, Progress, Unit, in_process, run_stage, unit_name
-from jaxlm.data.store import open_store, read_shard, write_shard
+from jaxlm.data.store import open_store, read_unit, write_shard
 from jaxlm.data.word_hashes import words
 from jaxlm.errors import InputError
 from jaxlm.files import directory_atomic
@@ -187,7 +187,7 @@ def _sign_unit(
         "lines": [np.empty(0, np.uint64)],
         "line_documents": [np.empty(0, np.uint32)],
     }
-    for texts in _batches(document.text for document in read_shard(unit["documents"])):
+    for texts in _batches(document.text for document in read_unit(unit)):
         if config.exact.enabled:
             digests = b"".join(text_digest(text, config.exact) for text in texts)
             found["exact"].append(np.frombuffer(digests, "<u8").reshape(-1, 2))
@@ -238,7 +238,7 @@ def _write_unit(
             examples[kind].append(shown)
 
     def survivors() -> Iterator[Document]:
-        for local, document in enumerate(read_shard(unit["documents"])):
+        for local, document in enumerate(read_unit(unit)):
             statistics["documents_in"] += 1
             statistics["characters_in"] += len(document.text)
             verdict, text = int(fate[start + local]), document.text

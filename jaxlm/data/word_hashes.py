@@ -138,7 +138,7 @@ def _block(values: np.ndarray, offset: int) -> tuple[np.ndarray, np.ndarray, np.
     begins[1:] &= ~continued
     finishes[:-1] &= ~continued
     starts, ends = np.flatnonzero(begins), np.flatnonzero(finishes) + 1
-    powers, inverses = _powers()
+    powers, inverses = _powers(_BLOCK)
     # With prefix sums S of value * base^place, a word is (S[end] - S[start]) / base^start.
     sums = np.zeros(len(values) + 1, np.uint64)
     np.cumsum(values * powers[: len(values)], out=sums[1:])
@@ -171,12 +171,12 @@ def _table() -> np.ndarray:
 
 
 @functools.cache
-def _powers() -> tuple[np.ndarray, np.ndarray]:
+def _powers(count: int) -> tuple[np.ndarray, np.ndarray]:
     inverse = pow(_BASE, -1, 1 << 64)
     result = []
     for base in (_BASE, inverse):
         powers = [1]
-        for _ in range(_BLOCK):
+        for _ in range(count):
             powers.append(powers[-1] * base % (1 << 64))
         result.append(np.array(powers, np.uint64))
     return result[0], result[1]
