@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from jaxlm.errors import InputError
-from jaxlm.tokenizers.base import check_encodable, checked_id, fingerprint_of, with_config
+from jaxlm.tokenizers.base import Tokenizer, check_encodable, checked_id, with_config
 
 _FILE = "characters.json"
 _SPECIALS = ["<unk>", "<s>", "</s>"]
 
 
-class CharacterTokenizer:
+class CharacterTokenizer(Tokenizer):
     """Ids are the ranks of the sorted distinct characters.
 
     Args:
@@ -32,6 +32,8 @@ class CharacterTokenizer:
         self.specials = specials
         self.bos_id: int | None = 1 if specials else None
         self.eos_id: int | None = 2 if specials else None
+        self.special_ids = {"unk": 0, "bos": 1, "eos": 2} if specials else {}
+        self.special_tokens = {"<s>": 1, "</s>": 2} if specials else {}
         self.vocab_size = offset + len(self.characters)
         self._ids = {character: offset + i for i, character in enumerate(self.characters)}
         self._bytes = ["\ufffd".encode(), b"", b""][:offset]
@@ -43,12 +45,7 @@ class CharacterTokenizer:
         content = json.loads(files[_FILE])
         return cls(content["characters"], content["specials"])
 
-    def encode(self, text: str) -> list[int]:
-        """The ids of `text`.
-
-        Raises:
-          InputError: without specials, a character that the training text did not hold.
-        """
+    def _encode(self, text: str) -> list[int]:
         try:
             return [self._ids[character] for character in text]
         except KeyError as error:
@@ -61,13 +58,9 @@ class CharacterTokenizer:
                 "the training text; remove it, or make the tokenizer with specials"
             ) from None
 
-    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of each text."""
-        return [self.encode(text) for text in texts]
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """The text of `ids`; specials are skipped, `<unk>` becomes U+FFFD."""
-        return b"".join(map(self.token_bytes, ids)).decode()
+    def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """The ids of `text`, and the place of each character."""
+        return self.encode(text), [(i, i + 1) for i in range(len(text))]
 
     def token_bytes(self, token_id: int) -> bytes:
         """The UTF-8 bytes of one id."""
@@ -77,8 +70,3 @@ class CharacterTokenizer:
         """The serialised tokenizer."""
         content = {"characters": self.characters, "specials": self.specials}
         return with_config(self, {_FILE: json.dumps(content).encode()})
-
-    @property
-    def fingerprint(self) -> str:
-        """A hash of the serialised form."""
-        return fingerprint_of(self.files())

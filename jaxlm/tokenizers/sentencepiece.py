@@ -1,4 +1,4 @@
-"""SentencePiece subwords, configured so that every text comes back as it went in.
+"""SentencePiece subwords: trained so that every text comes back as it went in, or as they are.
 
 Kudo and Richardson 2018, "SentencePiece: A simple and language independent subword tokenizer"
 (arXiv:1808.06226); byte-pair merges or a unigram model, both with a fall-back to bytes.
@@ -6,17 +6,16 @@ Kudo and Richardson 2018, "SentencePiece: A simple and language independent subw
 
 from __future__ import annotations
 
-import heapq
 import io
-import random
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import sentencepiece
 
 from jaxlm.errors import InputError
-from jaxlm.tokenizers.base import check_encodable, checked_id, fingerprint_of, with_config
+from jaxlm.tokenizers.base import Tokenizer, check_encodable, checked_id, with_config
+from jaxlm.tokenizers.training_text import chunks, sample
 
 _FILE = "sentencepiece.model"
 # The character that SentencePiece writes for a space: as text of its own it would become one.
@@ -27,30 +26,47 @@ _RESERVED = re.compile("[\u2581\u2585\0]+")
 _CHUNK = 2000
 
 
-class SentencePieceTokenizer:
-    """A trained SentencePiece model, from its serialised bytes.
+class SentencePieceTokenizer(Tokenizer):
+    """A SentencePiece model, from its serialised bytes.
+
+    Args:
+      model_bytes: the content of a `.model` file.
+      lossless: of a model of `train_sentencepiece`: every text comes back as it was. With False
+        the model is taken as it is, with its normalisation and the space that it puts in front.
 
     Raises:
-      InputError: the bytes are no SentencePiece model, or one without byte fall-back.
+      InputError: the bytes are no SentencePiece model, or, if `lossless`, one without byte
+        fall-back.
     """
 
-    kind = "sentencepiece"
-
-    def __init__(self, model_bytes: bytes):
+    def __init__(self, model_bytes: bytes, *, lossless: bool = True):
         try:
             processor = sentencepiece.SentencePieceProcessor(model_proto=model_bytes)
             self.vocab_size = processor.vocab_size()
         except RuntimeError:
             raise InputError("not a SentencePiece model: the file is damaged or foreign") from None
+        self.kind = "sentencepiece" if lossless else "sentencepiece_model"
         self._model_bytes = model_bytes
         self._processor = processor
-        self.bos_id: int | None = processor.bos_id() if processor.bos_id() >= 0 else None
-        self.eos_id: int | None = processor.eos_id() if processor.eos_id() >= 0 else None
+        roles = {
+            "unk": processor.unk_id(),
+            "bos": processor.bos_id(),
+            "eos": processor.eos_id(),
+            "pad": processor.pad_id(),
+        }
+        self.special_ids = {role: i for role, i in roles.items() if i >= 0}
+        self.bos_id: int | None = self.special_ids.get("bos")
+        self.eos_id: int | None = self.special_ids.get("eos")
+        self.special_tokens = {
+            processor.id_to_piece(i): i for i in range(self.vocab_size) if processor.is_control(i)
+        }
         self._bytes = [self._piece_bytes(i) for i in range(self.vocab_size)]
         mark_ids = [processor.piece_to_id(f"<0x{byte:02X}>") for byte in _SPACE_MARK.encode()]
-        if not all(processor.is_byte(i) for i in mark_ids):
+        if lossless and not all(processor.is_byte(i) for i in mark_ids):
             raise InputError("the SentencePiece model has no byte pieces; train with byte_fallback")
         self._mark_ids = mark_ids
+        self._lossless = lossless
+        self._puts_space = not lossless and processor.normalize("a").startswith(_SPACE_MARK)
 
     def _piece_bytes(self, token_id: int) -> bytes:
         processor = self._processor
@@ -64,18 +80,14 @@ class SentencePieceTokenizer:
         return piece.replace(_SPACE_MARK, " ").encode()
 
     @classmethod
-    def from_files(cls, files: Mapping[str, bytes]) -> SentencePieceTokenizer:
+    def from_files(
+        cls, files: Mapping[str, bytes], *, lossless: bool = True
+    ) -> SentencePieceTokenizer:
         """The tokenizer whose `files()` these are."""
-        return cls(files[_FILE])
+        return cls(files[_FILE], lossless=lossless)
 
-    def encode(self, text: str) -> list[int]:
-        """The ids of `text`.
-
-        Raises:
-          InputError: the text holds a lone surrogate.
-        """
-        check_encodable(text)
-        if _SPACE_MARK not in text:
+    def _encode(self, text: str) -> list[int]:
+        if not self._lossless or _SPACE_MARK not in text:
             return self._processor.encode(text)
         first, *others = (self._processor.encode(part) for part in text.split(_SPACE_MARK))
         return first + [i for part in others for i in (*self._mark_ids, *part)]
@@ -86,13 +98,22 @@ class SentencePieceTokenizer:
             check_encodable(text)
         encoded = self._processor.encode(list(texts), num_threads=-1)
         for i, text in enumerate(texts):
-            if _SPACE_MARK in text:
+            if self._lossless and _SPACE_MARK in text:
                 encoded[i] = self.encode(text)
         return encoded
 
+    def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """The ids of `text`, and the characters of `text` that each stands for."""
+        if self._lossless:
+            return super().encode_with_offsets(text)
+        check_encodable(text)
+        pieces = self._processor.encode(text, out_type="immutable_proto").pieces
+        return [piece.id for piece in pieces], [(piece.begin, piece.end) for piece in pieces]
+
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of `ids`; specials are skipped, bytes that are no UTF-8 become U+FFFD."""
-        return b"".join(map(self.token_bytes, ids)).decode(errors="replace")
+        """The text of `ids`, without a space that the model has put in front."""
+        text = super().decode(ids)
+        return text.removeprefix(" ") if self._puts_space else text
 
     def token_bytes(self, token_id: int) -> bytes:
         """The bytes of one id."""
@@ -101,11 +122,6 @@ class SentencePieceTokenizer:
     def files(self) -> dict[str, bytes]:
         """The serialised tokenizer."""
         return with_config(self, {_FILE: self._model_bytes})
-
-    @property
-    def fingerprint(self) -> str:
-        """A hash of the serialised form."""
-        return fingerprint_of(self.files())
 
 
 def train_sentencepiece(
@@ -127,7 +143,7 @@ def train_sentencepiece(
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=_sample(_chunks(texts), seed, max_characters),
+            sentence_iterator=sample(chunks(texts, _CHUNK, _RESERVED), seed, max_characters),
             model_writer=model,
             model_type=model_type,
             vocab_size=vocab_size,
@@ -164,33 +180,3 @@ def _training_problem(message: str, vocab_size: int) -> str:
         f"SentencePiece could not train a vocabulary of {vocab_size:,} (too little text, or "
         f"--model.vocab-size out of range): {message}"
     )
-
-
-def _chunks(texts: Iterable[str]) -> Iterator[str]:
-    """Divides texts at reserved characters and into at most `_CHUNK` characters, after a space."""
-    for text in texts:
-        check_encodable(text)
-        for part in _RESERVED.split(text):
-            start = 0
-            while len(part) - start > _CHUNK:
-                end = start + _CHUNK
-                space = max(part.rfind("\n", start, end), part.rfind(" ", start, end))
-                end = space + 1 if space > start else end
-                yield part[start:end]
-                start = end
-            if start < len(part):
-                yield part[start:]
-
-
-def _sample(chunks: Iterable[str], seed: int, max_characters: int) -> Iterator[str]:
-    """The chunks of lowest random rank that fit into `max_characters`, in their order."""
-    generator = random.Random(seed)
-    kept: list[tuple[float, int, str]] = []
-    characters = 0
-    for index, chunk in enumerate(chunks):
-        heapq.heappush(kept, (-generator.random(), index, chunk))
-        characters += len(chunk)
-        while characters > max_characters:
-            characters -= len(heapq.heappop(kept)[2])
-    kept.sort(key=lambda entry: entry[1])
-    return (chunk for _, _, chunk in kept)
