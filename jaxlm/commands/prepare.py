@@ -12,13 +12,20 @@ from jaxlm.data.corpus import embedded_documents
 from jaxlm.data.documents import Document
 from jaxlm.data.prepare import PreparedData, prepare
 from jaxlm.data.shards import MANIFEST
-from jaxlm.data.sources import DocumentCounts, read_documents
+from jaxlm.data.sources import DocumentCounts, OptionNames, read_documents
 from jaxlm.tokenizers.base import Tokenizer
 from jaxlm.tokenizers.character import CharacterTokenizer
 from jaxlm.tokenizers.sentencepiece import train_sentencepiece
 from jaxlm.training.config import RunConfig
 from jaxlm.training.config_file import to_dict
 from jaxlm.training.run_directory import RunDirectory
+
+_OPTIONS = OptionNames(
+    corpus="--corpus",
+    text_field="--data.text-field",
+    encoding="--data.encoding",
+    skip="with --data.on-error skip",
+)
 
 
 def prepare_data(config: RunConfig, directory: RunDirectory, console: Console) -> PreparedData:
@@ -34,6 +41,7 @@ def prepare_data(config: RunConfig, directory: RunDirectory, console: Console) -
             encoding=config.data.encoding,
             on_error=config.data.on_error,
             counts=counts,
+            options=_OPTIONS,
         )
     else:
         documents = embedded_documents()

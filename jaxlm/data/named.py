@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+from jaxlm.data.documents import Document
+from jaxlm.data.reading import Reading, ReadSettings, SourceFile
+from jaxlm.data.records import record_document
 from jaxlm.errors import InputError
 
+# name, name/config, name:version, with a split in brackets; `tfds:` before it forces this reading.
+_NAMED = re.compile(r"(?P<name>[A-Za-z]\w*(/[\w.\-]+)?(:[\w.*]+)?)(\[(?P<split>.+)\])?")
 
-def read_named(
-    entry: str, name: str, split: str, text_field: str, data_dir: str | Path | None
-) -> Callable[[Callable[[str], None]], Iterator[tuple[str, str, str]]]:
-    """Opens the data set `name`; the result yields (text, source, identifier) of each record.
+
+def open_named(entry: str, settings: ReadSettings) -> Callable[[Reading], Iterator[Document]]:
+    """Opens the data set that `entry` names; the result reads its records.
 
     Nothing is downloaded. Stored as ArrayRecord or Parquet a data set is read at random without
     TensorFlow; as TFRecord, the library's default, it is not.
 
+    Args:
+      entry: such as `name/config:version[train]`; `tfds:` before it says that it is no path.
+      settings: with the field of the text and the folder of prepared data sets.
+
     Raises:
       InputError: there is no such prepared data set, split or field, or it needs TensorFlow.
     """
+    match = _NAMED.fullmatch(entry.removeprefix("tfds:"))
+    options = settings.options
+    if match is None:
+        reason = "is no name of a data set" if entry.startswith("tfds:") else "no such file"
+        raise InputError(f"{entry}: {reason}, folder or glob; check {options.corpus}")
+    name, split = match["name"], match["split"] or "train"
+    text_field, data_dir = settings.text_field, settings.tfds_data_dir
+    set_field = f"name the field of the text with {options.text_field}"
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core import read_only_builder
 
@@ -33,7 +51,7 @@ def read_named(
         raise InputError(
             f"{entry}: neither a file, folder or glob, nor a data set that tensorflow-datasets "
             f"has prepared under {data_dir or 'TFDS_DATA_DIR or ~/tensorflow_datasets'}; check "
-            f"--corpus, or prepare it: {prepare}"
+            f"{options.corpus}, or prepare it: {prepare}"
         ) from None
     file_format = builder.info.file_format
     if file_format is None or file_format.value not in ("array_record", "parquet"):
@@ -44,7 +62,7 @@ def read_named(
     if text_field not in builder.info.features:
         raise InputError(
             f"{entry}: no field {text_field!r}; it has {', '.join(builder.info.features)}: "
-            "set --data.text-field"
+            f"{set_field}"
         )
     try:
         records = builder.as_data_source(split=split)
@@ -60,23 +78,27 @@ def read_named(
             f"{prepare}"
         )
 
-    def reading(problem: Callable[[str], None]) -> Iterator[tuple[str, str, str]]:
-        for index in range(len(records)):
-            value = records[index][text_field]
-            try:
-                text = value.decode() if isinstance(value, bytes) else value
-            except UnicodeDecodeError as error:
-                problem(
-                    f"{entry}: record {index} is not UTF-8 at byte {error.start}; use "
-                    "--data.on-error skip"
-                )
-                continue
-            if isinstance(text, str):
-                yield text, f"tfds:{name}[{split}]", str(index)
-            else:
-                problem(
-                    f"{entry}: field {text_field!r} of record {index} is no text but "
-                    f"{type(value).__name__}; set --data.text-field"
-                )
+    source = SourceFile(Path(name), f"tfds:{name}[{split}]")
 
-    return reading
+    def read(reading: Reading) -> Iterator[Document]:
+        for index in range(len(records)):
+            where = f"{entry}, record {index}"
+            try:
+                record = {key: _plain(value) for key, value in records[index].items()}
+            except UnicodeDecodeError as error:
+                reading.problem(f"{where}: not UTF-8 at byte {error.start}", "prepare it again")
+                continue
+            if isinstance(record[text_field], str):
+                yield record_document(record, text_field, source, index)
+            else:
+                kind = type(record[text_field]).__name__
+                reading.problem(f"{where}: field {text_field!r} is no text but {kind}", set_field)
+
+    return read
+
+
+def _plain(value: Any) -> Any:
+    """A feature as a JSON value, or as it is."""
+    if isinstance(value, bytes):
+        return value.decode()
+    return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value

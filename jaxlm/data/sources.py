@@ -1,38 +1,27 @@
-"""Documents from files, folders, globs and named data sets, one at a time."""
+"""Documents from files, folders, globs, named data sets and the embedded corpus, one at a time."""
 
 from __future__ import annotations
 
-import codecs
-import dataclasses
 import glob
 import os
-import re
-from collections.abc import Callable, Iterator, Sequence
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from jaxlm.data.corpus import embedded_documents
 from jaxlm.data.documents import Document
-from jaxlm.data.formats import READERS, read_file
+from jaxlm.data.formats import EXTENSIONS, is_read, read_file
+from jaxlm.data.named import open_named
+from jaxlm.data.reading import DocumentCounts, OptionNames, Reading, ReadSettings, SourceFile
 from jaxlm.errors import InputError
 
+__all__ = ["DocumentCounts", "OptionNames", "find_inputs", "read_documents", "read_inputs"]
 
-@dataclasses.dataclass
-class DocumentCounts:
-    """What became of the documents; filled in while they are read."""
-
-    files: int = 0
-    ignored_files: int = 0  # in folders: hidden, or of an extension that is not read
-    repeated_files: int = 0  # reached a second time, through a link or another argument
-    read: int = 0
-    empty: int = 0  # nothing but white space
-    skipped: int = 0  # unreadable, with on_error="skip"
-    duplicates: int = 0
-    kept: int = 0
-
-
-# name, name/config, name:version, with a split in brackets; `tfds:` before it forces this reading.
-_NAMED = re.compile(r"(?P<name>[A-Za-z]\w*(/[\w.\-]+)?(:[\w.*]+)?)(\[(?P<split>.+)\])?")
-_EXTENSIONS = ", ".join(READERS)
+EMBEDDED = "embedded"
+"""The name of the corpus that comes with Python."""
+Input = Mapping[str, Any]
+"""What can be read, as JSON values: a file (`path`, `source`, `size`), `named`, or `embedded`."""
 
 
 def read_documents(
@@ -43,103 +32,142 @@ def read_documents(
     on_error: Literal["stop", "skip"] = "stop",
     counts: DocumentCounts | None = None,
     tfds_data_dir: str | Path | None = None,
+    options: OptionNames | None = None,
 ) -> Iterator[Document]:
     """The documents of `corpus`, streamed in a fixed order.
 
+    A text file is one document (of about 8 million bytes at most, a larger one is several), as is
+    a web page (unchanged, marked "format": "html") or a file of source code; JSON Lines, Parquet,
+    web archives and dumps of MediaWiki hold many. Memory grows with the number of files only.
+
     Args:
-      corpus: files, folders (read recursively), globs, or tensorflow-datasets names such as
-        `name/config:version[train]` that are prepared on this machine; `tfds:` before a name says
-        that it is no path. A plain text file is one document (of at most 8 million characters,
-        a larger one is several); JSON Lines and Parquet hold one in each record.
+      corpus: files, folders (read recursively), globs, "embedded" for the text that comes with
+        Python, or tensorflow-datasets names such as `name/config:version[train]` that are prepared
+        on this machine; `tfds:` before a name says that it is no path.
       text_field: the field or column that holds the text.
-      encoding: of text files and JSON Lines. A byte order mark is removed.
+      encoding: of text, code and JSON Lines, or "auto". A byte order mark is removed.
       on_error: "skip" leaves out what cannot be read and counts it.
       counts: is filled in while reading.
       tfds_data_dir: where named data sets are prepared; the default is that of the library
         (TFDS_DATA_DIR or ~/tensorflow_datasets).
+      options: how messages call these arguments.
 
     Raises:
       InputError: at the call for everything wrong with `corpus` itself; while reading for what a
         file holds, and at the end if there was no text at all.
     """
-    counts = DocumentCounts() if counts is None else counts
-    try:
-        codecs.lookup(encoding)
-    except LookupError:
-        raise InputError(f"--data.encoding {encoding!r} is no encoding that Python knows") from None
-    problems: list[str] = [] if corpus else ["the corpus is empty: give --corpus files or folders"]
+    settings = ReadSettings(
+        text_field=text_field,
+        encoding=encoding,
+        on_error=on_error,
+        tfds_data_dir=None if tfds_data_dir is None else str(tfds_data_dir),
+        options=options or OptionNames(),
+    )
+    reading = Reading(settings, DocumentCounts() if counts is None else counts)
+    inputs = find_inputs(corpus, reading)
+    return _documents(inputs, reading, corpus)
+
+
+def find_inputs(corpus: Sequence[str], reading: Reading) -> list[Input]:
+    """What `corpus` names, in a fixed order, each file once.
+
+    Raises:
+      InputError: for everything that is wrong with it, all at once.
+    """
+    name = reading.settings.options.corpus
+    problems = [] if corpus else [f"the corpus is empty: give {name} files or folders"]
     seen: set[str] = set()
-    readings: list[Callable[[Callable[[str], None]], Iterator[tuple[str, str, str]]]] = []
+    inputs: list[Input] = []
     for entry in corpus:
         try:
-            if entry.startswith("tfds:") or not _matches(entry):
-                readings.append(_named(entry, text_field, tfds_data_dir))
-                continue
-            for path, source in _files(entry, seen, counts):
-                counts.files += 1
-                readings.append(_reading(path, source, text_field, encoding))
+            if not entry.startswith("tfds:") and (roots := _matches(entry)):
+                inputs += _files(entry, roots, seen, reading)
+            elif entry == EMBEDDED:
+                embedded_documents()
+                inputs.append({"embedded": True})
+            else:
+                open_named(entry, reading.settings)
+                inputs.append({"named": entry})
         except InputError as error:
             problems += error.problems
     if problems:
         raise InputError(problems)
-    return _documents(readings, on_error, counts, corpus)
+    return inputs
 
 
-def _documents(readings, on_error, counts, corpus) -> Iterator[Document]:
-    def problem(message: str) -> None:
-        if on_error == "stop":
-            raise InputError(message)
-        counts.skipped += 1
-
-    for reading in readings:
-        for text, source, identifier in reading(problem):
+def read_inputs(inputs: Iterable[Input], reading: Reading) -> Iterator[Document]:
+    """The documents of `inputs` that hold more than white space; `reading.counts` is filled in."""
+    counts = reading.counts
+    for one in inputs:
+        for document in _read(one, reading):
             counts.read += 1
-            if text and not text.isspace():
-                yield Document(text, source, identifier)
+            if document.text and not document.text.isspace():
+                yield document
             else:
                 counts.empty += 1
+
+
+def _read(one: Input, reading: Reading) -> Iterator[Document]:
+    if "embedded" in one:
+        return embedded_documents()
+    if "named" in one:
+        return open_named(one["named"], reading.settings)(reading)
+    reading.counts.files += 1
+    return read_file(SourceFile(Path(one["path"]), one["source"]), reading)
+
+
+def _documents(
+    inputs: Sequence[Input], reading: Reading, corpus: Sequence[str]
+) -> Iterator[Document]:
+    yield from read_inputs(inputs, reading)
+    counts = reading.counts
     if counts.read == counts.empty:
-        raise InputError(
-            f"no text in {', '.join(corpus)}: {counts.files} files, {counts.read} documents, all "
-            f"of them empty, {counts.skipped} skipped; give other files with --corpus"
-        )
+        raise no_text(corpus, counts, reading.settings.options)
 
 
-def _reading(path: Path, source: str, text_field: str, encoding: str):
-    def reading(problem):
-        for text, identifier in read_file(path, text_field, encoding, problem):
-            yield text, source, identifier
+def no_text(corpus: Sequence[str], counts: DocumentCounts, options: OptionNames) -> InputError:
+    """The error of a corpus without any text."""
+    return InputError(
+        f"no text in {', '.join(corpus)}: {counts.files} files, {counts.read} documents, all of "
+        f"them empty, {counts.skipped} skipped; give other files with {options.corpus}"
+    )
 
-    return reading
 
-
-def _files(entry: str, seen: set[str], counts: DocumentCounts) -> Iterator[tuple[Path, str]]:
-    """The files that one argument names, each with the name of its source, in sorted order."""
-    roots = _matches(entry)
+def _files(entry: str, roots: list[Path], seen: set[str], reading: Reading) -> list[Input]:
+    """The files of one argument, in sorted order; those seen before are counted."""
+    counts = reading.counts
     found = 0
+    inputs: list[Input] = []
     for root in roots:
         if root.is_dir():
             base = root.resolve().name
-            paths = [(p, f"{base}/{p.relative_to(root).as_posix()}") for p in _walk(root, counts)]
-        elif _is_read(root):
-            paths = [(root, root.name)]
-        else:
+            paths = [(p, f"{base}/{p.relative_to(root).as_posix()}") for p in _walk(root, reading)]
+        elif not is_read(root.name):
             raise InputError(
-                f"{root}: the extension {root.suffix or '(none)'} is not read, only {_EXTENSIONS}"
+                f"{root}: the extension {root.suffix or '(none)'} is not read, only {EXTENSIONS}"
             )
+        elif not root.is_file():
+            raise InputError(f"{root}: no regular file; give a file or a folder")
+        else:
+            paths = [(root, root.name)]
         found += len(paths)
         for path, source in paths:
             real = os.path.realpath(path)
             if real in seen:
                 counts.repeated_files += 1
-            else:
-                seen.add(real)
-                yield path, source
+                continue
+            seen.add(real)
+            try:
+                size = path.stat().st_size
+            except OSError:  # reading it will tell
+                size = 0
+            inputs.append({"path": str(path), "source": source, "size": size})
     if not found:
         raise InputError(
             f"{entry}: no file to read in this folder ({counts.ignored_files} of other kinds); "
-            f"the extensions {_EXTENSIONS} are"
+            f"what is read: {EXTENSIONS}"
         )
+    return inputs
 
 
 def _matches(entry: str) -> list[Path]:
@@ -150,9 +178,14 @@ def _matches(entry: str) -> list[Path]:
     return [Path(match) for match in sorted(glob.glob(entry, recursive=True))]  # noqa: PTH207
 
 
-def _walk(root: Path, counts: DocumentCounts) -> Iterator[Path]:
+def _walk(root: Path, reading: Reading) -> Iterator[Path]:
+    def unreadable(error: OSError) -> None:
+        reading.problem(
+            f"{error.filename}: this folder cannot be read ({error.strerror})", "check its rights"
+        )
+
     entered = set()
-    for directory, names, files in os.walk(root, followlinks=True):
+    for directory, names, files in os.walk(root, followlinks=True, onerror=unreadable):
         real = os.path.realpath(directory)
         if real in entered:  # a link back to where we have been
             names.clear()
@@ -160,22 +193,16 @@ def _walk(root: Path, counts: DocumentCounts) -> Iterator[Path]:
         entered.add(real)
         names[:] = sorted(name for name in names if not name.startswith("."))
         for name in sorted(files):
-            if not name.startswith(".") and _is_read(Path(name)):
-                yield Path(directory, name)
+            path = Path(directory, name)
+            if not name.startswith(".") and is_read(name) and not _is_special(path):
+                yield path
             else:
-                counts.ignored_files += 1
+                reading.counts.ignored_files += 1
 
 
-def _is_read(path: Path) -> bool:
-    return path.name.lower().endswith(tuple(READERS))
-
-
-def _named(entry: str, text_field: str, data_dir: str | Path | None):
-    """A reading of a prepared data set, or `InputError` if `entry` is neither that nor a path."""
-    match = _NAMED.fullmatch(entry.removeprefix("tfds:"))
-    if match is None:
-        reason = "is no name of a data set" if entry.startswith("tfds:") else "no such file"
-        raise InputError(f"{entry}: {reason}, folder or glob; check --corpus")
-    from jaxlm.data.named import read_named  # slow to import, and rarely needed
-
-    return read_named(entry, match["name"], match["split"] or "train", text_field, data_dir)
+def _is_special(path: Path) -> bool:
+    """Whether this is a pipe, a socket or a device, which could be waited for without end."""
+    try:
+        return not stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return False  # a link to nothing: reading it will tell

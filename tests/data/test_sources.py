@@ -12,13 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from jaxlm.data import formats
+from jaxlm.data import plain_text
 from jaxlm.data.corpus import embedded_documents
 from jaxlm.data.deduplication import without_duplicates
 from jaxlm.data.documents import Document
-from jaxlm.data.sources import DocumentCounts, read_documents
+from jaxlm.data.sources import DocumentCounts, OptionNames, read_documents
 from jaxlm.errors import InputError
 
+FLAGS = OptionNames("--corpus", "--data.text-field", "--data.encoding", "with --data.on-error skip")
 TEXT = "First line, naïve.\n\n  Second \u2028 東京\r\n"
 LINES = "".join(json.dumps({"text": f"{TEXT}{i}", "id": i}) + "\n" for i in range(3)).encode()
 
@@ -35,7 +36,7 @@ def zstd(data):
 
 def texts(corpus, **options):
     corpus = [corpus] if isinstance(corpus, str) else corpus
-    return [document.text for document in read_documents(corpus, **options)]
+    return [document.text for document in read_documents(corpus, options=FLAGS, **options)]
 
 
 def parquet(path, columns, **options):
@@ -97,7 +98,7 @@ def test_large_text_files_are_several_documents(tmp_path, monkeypatch):
     text = "".join(f"paragraph {i} é東\nmore\n\n" for i in range(40))
     path = write(tmp_path / "a.txt", text)
     for block in (64, 200, len(text.encode())):
-        monkeypatch.setattr(formats, "_BLOCK", block)
+        monkeypatch.setattr(plain_text, "_BLOCK", block)
         parts = texts(path)
         assert "".join(parts) == text
         assert all(part.endswith("\n\n") for part in parts)
@@ -114,7 +115,11 @@ def test_empty_documents_are_counted(tmp_path):
 BAD_FILES = {
     "binary": ("a.txt", b"PK\0\1", r"a\.txt: binary"),
     "binary that is no UTF-8": ("a.txt", b"\xff\xd8\0\0", r"a\.txt: binary"),
-    "encoding": ("a.txt", b"abc\xe9def", r"not utf-8 at byte 3; .*--data\.encoding.*on-error skip"),
+    "encoding": (
+        "a.txt",
+        b"abc\xe9def",
+        r"not utf-8 at byte 3; .*--data\.encoding.*with --data\.on-error skip",
+    ),
     "cut character": ("a.txt", "abcé".encode()[:-1], r"not utf-8 at byte 3"),
     "encoding of a line": ("a.jsonl", b'{"text": "a"}\n{"text": "\xe9"}', "line 2: .*at byte 24"),
     "truncated gzip": ("a.txt.gz", gzip.compress(TEXT.encode())[:-9], "truncated or damaged"),
@@ -124,7 +129,11 @@ BAD_FILES = {
     "no zstd": ("a.txt.zst", b"hello", "truncated or damaged"),
     "JSON": ("a.jsonl", b'{"text": "a"}\n{"text": \n', r"line 2 \(byte 14\): invalid JSON"),
     "deep JSON": ("a.jsonl", b"[" * 100_000, "line 1 .*invalid JSON"),
-    "no field": ("a.jsonl", b'{"body": 1, "id": 2}', r"'text', it has body, id; .*text-field"),
+    "no field": (
+        "a.jsonl",
+        b'{"body": 1, "id": 2}',
+        r"'text', it has body, id; .*--data\.text-field",
+    ),
     "no record": ("a.jsonl", b"[1]", "no fields at all"),
     "no text": ("a.jsonl", b'{"text": 5}', "is no text but int"),
     "lone surrogate": ("a.jsonl", b'{"text": "\\ud800"}', r"line 1: .*surrogate U\+D800"),
@@ -150,7 +159,7 @@ def test_bad_files_stop_or_are_skipped(tmp_path, name):
 def test_bad_parquet_columns(tmp_path):
     path = parquet(tmp_path / "a.parquet", {"body": ["x"], "n": [1]})
     with pytest.raises(
-        InputError, match=r"no column 'text', it has body, n; set --data.text-field"
+        InputError, match=r"no column 'text', it has body, n; .* with --data.text-field"
     ):
         texts(path)
     with pytest.raises(InputError, match="column 'n' is no text but int64"):
@@ -176,7 +185,7 @@ def test_all_bad_arguments_are_reported_at_once(tmp_path):
             read_documents([path])
     with pytest.raises(InputError, match="the corpus is empty"):
         read_documents([])
-    with pytest.raises(InputError, match=r"--data.encoding 'utf-9'"):
+    with pytest.raises(InputError, match=r"encoding .utf-9. is no encoding"):
         read_documents([f"{tmp_path}/picture.png"], encoding="utf-9")
 
 
@@ -228,7 +237,7 @@ def test_bad_named_data_sets(haiku, tmp_path):
     with pytest.raises(InputError, match="neither a file, folder or glob, nor a data set"):
         read("haikus")
     with pytest.raises(
-        InputError, match=r"no field 'body'; it has (author, text|text, author): .*text-field"
+        InputError, match=r"no field 'body'; it has (author, text|text, author): .*text_field"
     ):
         read("haiku_collection", text_field="body")
     with pytest.raises(InputError, match=r"no split 'dev'; it has (test, train|train, test)"):
