@@ -13,13 +13,10 @@ from collections.abc import Callable, Iterator
 from jaxlm.data.documents import Document
 from jaxlm.data.planted import english, lines, pages
 from jaxlm.data.planted.languages import SENTENCES, foreign_text
+from jaxlm.data.planted.near_copies import SIMILARITIES, edited
 from jaxlm.data.planted.personal_data import KINDS, innocent_line, personal_line
 from jaxlm.errors import InputError
 
-SIMILARITIES = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
-"""Near duplicates are made at these Jaccard similarities, or a little above."""
-SHINGLE = 5
-"""Words in the runs whose sets are compared."""
 TOXIC_SHARE = 0.25
 """A document is toxic if this share of its sentences, or more, are insults."""
 
@@ -99,12 +96,6 @@ def evaluation_passage(seed: int, number: int) -> str:
     return " ".join(english.sentences(chance, chance.randint(2, 3)))
 
 
-def word_similarity(first: str, second: str) -> float:
-    """The exact Jaccard similarity of the sets of word 5-grams of two texts of plain words."""
-    one, two = _grams(first), _grams(second)
-    return len(one & two) / len(one | two)
-
-
 _Made = tuple[str, Truth, dict[str, str]]
 
 
@@ -114,11 +105,6 @@ def _chance(seed: int, kind: str, number: int) -> random.Random:
 
 def _identifier(kind: str, number: int) -> str:
     return f"{kind}-{number:06d}"
-
-
-def _grams(text: str) -> set[tuple[str, ...]]:
-    words = "".join(c if c.isalpha() else " " for c in text.lower()).split()
-    return {tuple(words[at : at + SHINGLE]) for at in range(len(words) - SHINGLE + 1)}
 
 
 def _plain(seed: int, number: int) -> _Made:
@@ -178,34 +164,13 @@ def _near_duplicate(seed: int, number: int) -> _Made:
     if not is_copy:
         return original, Truth("near_duplicate"), {}
     level = SIMILARITIES[pair % len(SIMILARITIES)]
-    text, similarity = _edited(_chance(seed, "near_duplicate copy", pair), original, level)
+    text, similarity = edited(_chance(seed, "near_duplicate copy", pair), original, level)
     truth = Truth(
         "near_duplicate",
         duplicate_of=_identifier("near_duplicate", number - 1),
         similarity=similarity,
     )
     return text, truth, {}
-
-
-def _edited(chance: random.Random, original: str, level: float) -> tuple[str, float]:
-    """Words replaced, left out and put in, as long as the similarity stays at `level` or above."""
-    words = original.split(" ")
-    text, similarity = original, 1.0
-    while True:
-        edited = list(words)
-        at = chance.randrange(1, len(words) - 1)
-        how = chance.random()
-        if how < 0.6:
-            edited[at] = english.word(chance)
-        elif how < 0.8:
-            del edited[at]
-        else:
-            edited.insert(at, english.word(chance))
-        candidate = " ".join(edited)
-        found = word_similarity(original, candidate)
-        if found < level:
-            return text, similarity
-        words, text, similarity = edited, candidate, found
 
 
 def _html(seed: int, number: int) -> _Made:
@@ -242,7 +207,7 @@ def _untidy(seed: int, number: int) -> _Made:
     """Control and invisible characters, carriage returns, spaces at the ends of lines."""
     chance = _chance(seed, "untidy", number)
     clean = english.text(chance)
-    replacements = {" ": (" ", " ", " ", "  ", "\u00a0", " \u200b", " \x00", "\t", " \ufeff")}
+    replacements = {" ": (" ", " ", " ", "  ", "\u00a0", " \u200b", " \x00", " \t", " \ufeff")}
     text = "".join(chance.choice(replacements.get(c, (c,))) for c in clean)
     text = text.replace("\n", chance.choice(("\r\n", " \n", "\t \r\n")))
     return text, Truth("untidy", clean=clean), {}
@@ -307,12 +272,12 @@ def _leaked(seed: int, number: int) -> _Made:
 
 
 def _quoted(seed: int, number: int) -> _Made:
-    """Seven words of an evaluation passage: not enough to be a leak."""
+    """Ten words of an evaluation passage: fewer than the thirteen that make a leak."""
     words = evaluation_passage(seed, number).split()
     chance = _chance(seed, "quoted", number)
-    start = chance.randrange(len(words) - 7)
+    start = chance.randrange(len(words) - 9)
     return (
-        _among(chance, f"They called it {' '.join(words[start : start + 7])} or so."),
+        _among(chance, f"They called it {' '.join(words[start : start + 10])} or so."),
         Truth("quoted"),
         {},
     )
