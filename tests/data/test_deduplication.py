@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,6 +34,7 @@ from jaxlm.data.store import open_store, write_shard
 from jaxlm.errors import DamageError, InputError
 
 MENU = "Home, products, about us and how to contact us"
+FOOTER = "This page was last changed by somebody or other"
 QUIZ = "which of these many rivers is the longest one in all of western europe today"
 
 
@@ -80,10 +82,18 @@ def texts_of_corpus():
             ("near", f"{MENU}\n{' '.join(near)}"),
             ("kept", " ".join(far)),
             ("contaminated", " ".join([*fresh(10), f"{QUIZ.title()}?", *fresh(10)])),
-            ("kept", f"{MENU}\n{' '.join(fresh())}"),
+            ("kept", f"{MENU}\n{' '.join(fresh())}\n{FOOTER}"),  # in the shards 1 and 3
         ):
             texts.append(text)
             fates.append(fate)
+    leaked = [*fresh(100), *QUIZ.split(), *fresh(100)]
+    changed = [*leaked[:106], "another", *leaked[107:]]  # near it, but not contaminated
+    texts += [" ".join(leaked), " ".join(changed)]
+    fates += ["contaminated", "kept"]
+    for _ in range(10):  # 48 shingles of 64 are common: compared, but no duplicates
+        base = fresh()
+        texts += [" ".join(base), " ".join([*base[:52], *fresh(8)])]
+        fates += ["kept", "kept"]
     texts += ["", "?!", "... !"]  # no words, and not the same
     fates += ["kept"] * 3
     return texts, fates
@@ -112,9 +122,13 @@ def store(tmp_path):
 
 @pytest.fixture
 def config(tmp_path):
+    return everything(tmp_path)
+
+
+def everything(directory):
     return DeduplicationConfig(
         lines=RepeatedLinesConfig(enabled=True, min_characters=20, max_documents=5),
-        decontamination=DecontaminationConfig((str(tmp_path / "quiz.txt"),)),
+        decontamination=DecontaminationConfig((str(directory / "quiz.txt"),)),
     )
 
 
@@ -142,11 +156,14 @@ def test_the_right_documents_are_left(store, config, tmp_path):
     assert statistics["documents"] == len(left)
     assert statistics["characters_in"] == sum(map(len, TEXTS))
     dropped = statistics["dropped"]
-    assert dropped == {"exact": 10, "near": 10, "contaminated": 10, "emptied": 0}
-    assert statistics["contaminated"] == {str(tmp_path / "quiz.txt"): 10}
+    assert dropped == {"exact": 10, "near": 10, "contaminated": 11, "emptied": 0}
+    assert statistics["contaminated"] == {str(tmp_path / "quiz.txt"): 11}
     texts = [d.text for d in open_store(tmp_path / "out").documents()]
-    assert sum(text.startswith(MENU + "\n") for text in texts) == 1  # the first
-    assert statistics["lines_removed"] > 10
+    assert [FATES[n] for n, text in zip(left, texts, strict=True) if MENU + "\n" in text] == [
+        "kept"
+    ]
+    assert [n for n, text in zip(left, texts, strict=True) if text.endswith(FOOTER)] == [5]
+    assert statistics["lines_removed"] == 9 + sum(MENU in TEXTS[n] for n in left) - 1
     assert not (tmp_path / "out" / ".work-signatures").exists()
     assert {stage for stage, *_ in told} == {"signatures", "compare", "deduplicate"}
 
@@ -171,7 +188,7 @@ def test_a_passage_can_be_cut_instead(store, config, tmp_path):
         store, tmp_path / "out", dataclasses.replace(config, decontamination=cut)
     )
     assert manifest["statistics"]["dropped"]["contaminated"] == 0
-    assert manifest["statistics"]["passages_cut"] == 10
+    assert manifest["statistics"]["passages_cut"] == 11
     texts = {d.metadata["n"]: d.text for d in open_store(tmp_path / "out").documents()}
     assert "Rivers" not in texts[4]
     assert TEXTS[4].startswith(texts[4].split("\n\n")[0])
@@ -232,14 +249,16 @@ def test_two_processes_and_three_parts_write_the_same_bytes(store, config, tmp_p
 def test_killed_it_goes_on(store, config, tmp_path):
     deduplicate(store, tmp_path / "whole", config)
     program = (
-        "import sys, time; from tests.data import test_deduplication as t\n"
+        "import sys, time; from pathlib import Path\n"
+        "sys.path.insert(0, sys.argv[1]); import test_deduplication as t\n"
         "def slow(function, numbers):\n"
         "    for number in numbers:\n"
         "        yield function(number); time.sleep(60)\n"
-        "from pathlib import Path; root = Path(sys.argv[1])\n"
-        "t.deduplicate(root / 'in', root / 'out', t.config.__wrapped__(root), engine=slow)\n"
+        "root = Path(sys.argv[2])\n"
+        "t.deduplicate(root / 'in', root / 'out', t.everything(root), engine=slow)\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)])
+    here = str(Path(__file__).parent)
+    process = subprocess.Popen([sys.executable, "-c", program, here, str(tmp_path)])
     unit = tmp_path / "out" / ".work-signatures" / "signatures" / "00000" / "unit.json"
     while not unit.exists():
         assert process.poll() is None
@@ -262,8 +281,8 @@ def test_refusals(store, config, tmp_path):
     assert not (tmp_path / "out").exists()
     with pytest.raises(InputError, match="no finished stage"):
         deduplicate(tmp_path, tmp_path / "out", config)
+    missing = DecontaminationConfig((str(tmp_path / "missing.txt"),))
     with pytest.raises(InputError, match="no such file"):
-        missing = DecontaminationConfig((str(tmp_path / "missing.txt"),))
         deduplicate(store, tmp_path / "out", DeduplicationConfig(decontamination=missing))
     deduplicate(store, tmp_path / "out", config)
     with pytest.raises(InputError, match=r"near.shingle 5, not 6"):

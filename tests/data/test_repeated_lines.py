@@ -77,7 +77,7 @@ def test_a_paragraph_that_came_first_stays_whole():
 
 
 @given(
-    st.lists(st.lists(st.sampled_from("aa bb cc dd".split()), max_size=6), max_size=8),
+    st.lists(st.lists(st.sampled_from(["aa", "bb", "cc", "dd"]), max_size=6), max_size=8),
     st.integers(1, 3),
     st.integers(1, 4),
     st.sampled_from([1, 3, 1 << 22]),
