@@ -107,8 +107,8 @@ class SentencePieceTokenizer(Tokenizer):
         if self._lossless:
             return super().encode_with_offsets(text)
         check_encodable(text)
-        pieces = self._processor.encode(text, out_type="immutable_proto").pieces
-        return [piece.id for piece in pieces], [(piece.begin, piece.end) for piece in pieces]
+        found = self._processor.encode(text, out_type="offset_mapping")
+        return found["ids"], found["offsets"]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`, without a space that the model has put in front."""

@@ -126,7 +126,7 @@ def train_words(
         raise InputError(
             f"--vocab-size {vocab_size}: no room for a word beside the special tokens"
             + (", the characters and the 256 bytes" if spell_unknown else "")
-            + f"; give at least {vocab_size - room + 1}"
+            + f"; give more than {vocab_size - room}"
         )
     return WordTokenizer(_most_frequent(words, room), alphabet)
 
