@@ -6,8 +6,8 @@ what the cleaning line's check of candidates makes of them: recall and precision
     python experiments/banding.py
 
 Cost: ten seconds of one CPU core. Came out: counts as the theory has them, within what 400 pairs
-allow; at Jaccard 0.8 a banding of 14 x 8 finds 95 % of the pairs (93 % expected), 9 x 13 finds 40 %,
-26 x 8 finds 99 %, and with the check that follows no pair below 0.8 is taken for a duplicate.
+allow; at Jaccard 0.8 a banding of 14 x 8 finds 95 % of the pairs (93 % expected), 9 x 13 finds
+40 %, 26 x 8 finds 99 %, and with the check that follows no pair below 0.8 is taken for a duplicate.
 """
 
 import random

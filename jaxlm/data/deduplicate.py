@@ -89,7 +89,8 @@ def deduplicate(
 
     The first document of a group of duplicates is kept. What grows with the corpus is, on disk, a
     signature of each document (1.1 kB) and 12 bytes for each long line, until the stage is
-    finished; in memory of the merge, 60 bytes for each document.
+    finished; in memory of the merge, 60 bytes for each document and 16 for each pair of documents
+    whose similarity only their texts can tell (at most 16 for a document).
 
     Args:
       store_directory: a finished stage of documents.

@@ -24,6 +24,7 @@ KEPT, EXACT, CONTAMINATED, NEAR = range(4)
 EXAMPLES = 5
 """At most so many examples of each kind are shown."""
 _SHOWN = 300
+_PAIRS = 1024  # compared at a time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,9 +114,13 @@ def decide(
             signatures.bands(near.bands), signatures.rows, fate == KEPT, near
         )
         if len(pairs):
-            exactly = _similarities(directory, signatures, pairs, near, settings, engine, progress)
-            pairs = pairs[exactly >= near.threshold]
-            connect(labels, pairs[:, 0], pairs[:, 1])
+            compare = _comparison(directory, signatures, pairs, near, settings, engine, progress)
+            for start in range(0, len(pairs), _PAIRS):
+                some = pairs[start : start + _PAIRS]
+                # Of a crowd, most pairs are connected by those before them.
+                some = some[roots(labels, some[:, 0]) != roots(labels, some[:, 1])]
+                equal = np.array([compare(*pair) >= near.threshold for pair in some], bool)
+                connect(labels, some[equal, 0], some[equal, 1])
             labels = roots(labels, np.arange(total))
         dropped = labels != np.arange(total)
         original[dropped] = labels[dropped]
@@ -143,7 +148,7 @@ def described(document: Document) -> dict[str, str]:
     }
 
 
-def _similarities(
+def _comparison(
     directory: Path,
     signatures: Signatures,
     pairs: np.ndarray,
@@ -151,8 +156,8 @@ def _similarities(
     settings: dict[str, Any],
     engine: Engine,
     progress: Progress | None,
-) -> np.ndarray:
-    """The exact Jaccard similarity of each pair, from the texts."""
+) -> Callable[[int, int], float]:
+    """The exact Jaccard similarity of two documents that are in `pairs`, from their texts."""
     wanted = np.unique(pairs)
     with directory_atomic(directory / "wanted") as target:
         np.save(target / "wanted.npy", wanted)
@@ -178,7 +183,8 @@ def _similarities(
     places = np.searchsorted(wanted, signatures.offsets[numbers])
     found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
-    def of(index: int) -> np.ndarray:
+    def of(document: int) -> np.ndarray:
+        index = int(np.searchsorted(wanted, document))
         unit = int(np.searchsorted(places, index, side="right")) - 1
         if unit not in found:
             if len(found) >= 64:  # files that are open at a time
@@ -192,8 +198,7 @@ def _similarities(
         place = index - places[unit]
         return values[ends[place] : ends[place + 1]]
 
-    indices = np.searchsorted(wanted, pairs)
-    return np.array([jaccard(of(first), of(second)) for first, second in indices])
+    return lambda first, second: jaccard(of(first), of(second))
 
 
 def _shingle_unit(wanted: Path, near: NearConfig, unit: Unit, directory: Path) -> dict[str, Any]:

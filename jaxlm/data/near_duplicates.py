@@ -180,9 +180,9 @@ def agreement(minima: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def uncertainty(config: NearConfig) -> float:
-    """How far from the threshold an estimate is trusted: four standard errors."""
+    """How far from the threshold an estimate is trusted: three standard errors."""
     spread = config.threshold * (1 - config.threshold) / config.permutations
-    return 4 * math.sqrt(spread)
+    return 3 * math.sqrt(spread)
 
 
 def similarity(first: str, second: str, config: NearConfig) -> float:
