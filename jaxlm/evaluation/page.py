@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -70,6 +71,51 @@ def text(content: str) -> str:
     return escape(_CONTROLS.sub("\ufffd", content))
 
 
+def section(title: str, content: str) -> str:
+    """HTML under a heading; nothing if there is none."""
+    return f"<section><h2>{text(title)}</h2>{content}</section>" if content else ""
+
+
+def card(content: str, title: str = "") -> str:
+    """HTML in a frame, below a title; nothing if there is none."""
+    heading = f"<h3>{text(title)}</h3>" if title else ""
+    return f'<div class="card">{heading}{content}</div>' if content else ""
+
+
+def cards(contents: Sequence[str]) -> str:
+    """Cards beside each other where there is room."""
+    return f'<div class="cards">{"".join(contents)}</div>' if contents else ""
+
+
+def tiles(facts: Mapping[str, Any]) -> str:
+    """A row of single figures, shown by the ends of their names (`show`)."""
+    parts = (
+        f'<div class="tile"><b>{show(name, value)}</b><span>{label(name)}</span></div>'
+        for name, value in facts.items()
+    )
+    return f'<div class="tiles">{"".join(parts)}</div>' if facts else ""
+
+
+def folded(title: str, content: str, *, is_open: bool = False) -> str:
+    """A text that is shown as it is when its title is clicked on."""
+    return folded_html(title, f"<pre>{text(content)}</pre>", is_open=is_open)
+
+
+def folded_html(title: str, content: str, *, is_open: bool = False) -> str:
+    """HTML that is shown when its title is clicked on."""
+    opened = " open" if is_open else ""
+    return f"<details{opened}><summary>{text(title)}</summary>{content}</details>"
+
+
+def facts(content: Mapping[str, Any]) -> str:
+    """A table of names and values; nested names are joined by dots, lists are counted."""
+    rows = "".join(
+        f'<tr><th scope="row">{label(name)}</th><td>{show(name, value)}</td></tr>'
+        for name, value in _flatten(content)[:80]
+    )
+    return f'<table class="facts"><tbody>{rows}</tbody></table>' if rows else ""
+
+
 def label(name: str) -> str:
     """`peak_memory_bytes` as words; its unit goes into the value."""
     if name == "seconds":
@@ -105,3 +151,16 @@ def show(name: str, value: Any) -> str:
     if isinstance(value, int) or abs(value) >= 1000:
         return f"{value:,.0f}" if abs(value) < 1e15 else f"{value:.4g}"
     return f"{value:.4g}"
+
+
+def _flatten(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """(dotted name, scalar) of a nested object; of a list, its length."""
+    flat: list[tuple[str, Any]] = []
+    for name, value in content.items():
+        if isinstance(value, dict):
+            flat.extend(_flatten(value, f"{prefix}{name}."))
+        elif isinstance(value, list):
+            flat.append((f"{prefix}{name}", f"{len(value):,} entries"))
+        else:
+            flat.append((f"{prefix}{name}", value))
+    return flat

@@ -57,17 +57,16 @@ def write_report(run_dir: str | Path) -> Path:
     summary = _read_json(run_dir / "summary.json")
     metrics = read_metrics(run_dir)
     title = f"Run {run_dir.resolve().name}"
-    sections = [
-        _section("Result", _results(summary)),
-        _section("Curves", _curves(metrics)),
-        _section("Samples", _samples(run_dir / "samples")),
-        _section("Data", _card(_facts(_read_json(run_dir / "data" / "manifest.json")))),
-        _section("Environment", _card(_facts(_read_json(run_dir / "environment.json")))),
-        _section("Configuration", _folded("config.yaml", config_text) if config_text else ""),
-    ]
-    body = (
-        f"<h1>{page.text(title)}</h1><p>{_status(summary, metrics, config)}</p>{''.join(sections)}"
-    )
+    sections = {
+        "Result": _results(summary),
+        "Curves": _curves(metrics),
+        "Samples": _samples(run_dir / "samples"),
+        "Data": page.card(page.facts(_read_json(run_dir / "data" / "manifest.json"))),
+        "Environment": page.card(page.facts(_read_json(run_dir / "environment.json"))),
+        "Configuration": page.folded("config.yaml", config_text) if config_text else "",
+    }
+    body = f"<h1>{page.text(title)}</h1><p>{_status(summary, metrics, config)}</p>"
+    body += "".join(page.section(name, content) for name, content in sections.items())
     path = run_dir / "report.html"
     write_atomic(path, page.document(title, body, style=svg.STYLE))
     return path
@@ -119,14 +118,6 @@ def _results(summary: Mapping[str, Any]) -> str:
     scores = {name: scores[name] for name in [*_NAMES, *scores] if name in scores}
     facts = {n: v for n, v in summary.items() if n not in (*scores, "step", "steps")}
     columns = list(dict.fromkeys(column for entry in scores.values() for column in entry))
-    parts = []
-    if facts:
-        tiles = (
-            f'<div class="tile"><b>{page.show(name, value)}</b>'
-            f"<span>{page.label(name)}</span></div>"
-            for name, value in facts.items()
-        )
-        parts.append(f'<div class="tiles">{"".join(tiles)}</div>')
     cards = []
     if scores:
         head = "".join(f'<th scope="col">{page.label(column)}</th>' for column in columns)
@@ -148,8 +139,8 @@ def _results(summary: Mapping[str, Any]) -> str:
     ]
     if bars:
         title = "Bits per byte (lower is better)"
-        cards.append(f'<div class="card"><h3>{title}</h3>{svg.bar_chart(bars, title=title)}</div>')
-    return "".join(parts) + (f'<div class="cards">{"".join(cards)}</div>' if cards else "")
+        cards.append(page.card(svg.bar_chart(bars, title=title), title))
+    return page.tiles(facts) + page.cards(cards)
 
 
 def _curves(metrics: Sequence[Mapping[str, float]]) -> str:
@@ -175,8 +166,8 @@ def _curves(metrics: Sequence[Mapping[str, float]]) -> str:
             chart = svg.line_chart(series, title=title, y_from_zero=from_zero)
             bad = sum(not math.isfinite(y) for s in series for _, y in s.points)
             note = f"<p>Left out, since not finite: {bad:,}.</p>" if bad else ""
-            cards.append(f'<div class="card"><h3>{page.text(title)}</h3>{chart}{note}</div>')
-    return f'<div class="cards">{"".join(cards)}</div>' if cards else ""
+            cards.append(page.card(chart + note, title))
+    return page.cards(cards)
 
 
 def _samples(directory: Path) -> str:
@@ -192,42 +183,7 @@ def _samples(directory: Path) -> str:
         text = path.read_bytes()[: 4 * _MOST_CHARACTERS].decode(errors="replace")
         if len(text) > _MOST_CHARACTERS:
             text = f"{text[:_MOST_CHARACTERS]}\n[... continued in samples/{path.name}]"
-        parts.append(_folded(title, text, is_open=index == 0))
+        parts.append(page.folded(title, text, is_open=index == 0))
     if count > len(files):
         parts.append(f"<p>{len(files)} of {count} samples are shown; all are in samples/.</p>")
     return "".join(parts)
-
-
-def _facts(content: Mapping[str, Any]) -> str:
-    rows = "".join(
-        f'<tr><th scope="row">{page.label(name)}</th><td>{page.show(name, value)}</td></tr>'
-        for name, value in _flatten(content)[:80]
-    )
-    return f'<table class="facts"><tbody>{rows}</tbody></table>' if rows else ""
-
-
-def _flatten(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """(dotted name, scalar) of a nested object; of a list, its length."""
-    flat: list[tuple[str, Any]] = []
-    for name, value in content.items():
-        if isinstance(value, dict):
-            flat.extend(_flatten(value, f"{prefix}{name}."))
-        elif isinstance(value, list):
-            flat.append((f"{prefix}{name}", f"{len(value):,} entries"))
-        else:
-            flat.append((f"{prefix}{name}", value))
-    return flat
-
-
-def _section(title: str, content: str) -> str:
-    return f"<section><h2>{title}</h2>{content}</section>" if content else ""
-
-
-def _card(content: str) -> str:
-    return f'<div class="card">{content}</div>' if content else ""
-
-
-def _folded(title: str, text: str, *, is_open: bool = False) -> str:
-    opened = " open" if is_open else ""
-    content = f"<summary>{page.text(title)}</summary><pre>{page.text(text)}</pre>"
-    return f"<details{opened}>{content}</details>"

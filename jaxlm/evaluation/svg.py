@@ -8,7 +8,7 @@ readers; series differ in their stroke as well.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from jaxlm.evaluation import page
@@ -127,21 +127,104 @@ def line_chart(series: Sequence[Series], *, title: str, y_from_zero: bool = Fals
     return _svg(parts, HEIGHT, title)
 
 
-def bar_chart(bars: Sequence[tuple[str, float]], *, title: str) -> str:
-    """Horizontal bars from zero, the first one emphasised; values finite and not negative."""
-    left, right, height, gap = 100, 60, 26, 12
+def bar_chart(
+    bars: Sequence[tuple[str, float]],
+    *,
+    title: str,
+    show: Callable[[float], str] = "{:.3f}".format,
+    emphasised: bool = True,
+) -> str:
+    """Horizontal bars from zero; values finite and not negative.
+
+    Args:
+      bars: their names and lengths.
+      title: what is shown.
+      show: the label of a value.
+      emphasised: the first bar is drawn stronger than the others.
+    """
+    longest_name = max(len(name) for name, _ in bars)
+    left = min(max(100, 10 + 7 * longest_name), 190)
+    right = max(60, 16 + 7 * max(len(show(value)) for _, value in bars))
+    height, gap = (26, 12) if len(bars) < 8 else (18, 7)
     longest = max(value for _, value in bars) or 1.0
     parts = []
     for index, (name, value) in enumerate(bars):
         y = index * (height + gap) + 4
         width = max(value / longest * (WIDTH - left - right), 1.0)
-        parts.append(_text(left - 10, y + height / 2 + 4.5, name, anchor="end", kind="name"))
+        middle = y + height / 2 + 4.5
+        strong = index == 0 or not emphasised
         parts.append(
-            f'<rect class="f{0 if index == 0 else 1}" x="{left}" y="{y}" width="{width:.1f}" '
-            f'height="{height}" rx="3" opacity="{1 if index == 0 else 0.55}"/>'
+            _text(left - 10, middle, name, anchor="end", kind="name", most=(left - 10) // 7)
         )
-        parts.append(_text(left + width + 8, y + height / 2 + 4.5, f"{value:.3f}", kind="value"))
+        parts.append(
+            f'<rect class="f{0 if strong else 1}" x="{left}" y="{y}" width="{width:.1f}" '
+            f'height="{height}" rx="3" opacity="{1 if strong else 0.55}"/>'
+        )
+        parts.append(_text(left + width + 8, middle, show(value), kind="value"))
     return _svg(parts, len(bars) * (height + gap), title)
+
+
+@dataclass(frozen=True)
+class FlowStep:
+    """What goes into a step, and what of it is lost there under which name."""
+
+    name: str
+    value: float
+    losses: Sequence[tuple[str, float]] = ()
+
+
+def flow_chart(steps: Sequence[FlowStep], *, title: str) -> str:
+    """A stream that runs down through steps and loses something at each.
+
+    A bar is as wide as what enters the step: left what goes on, right what is lost, in the order
+    of the labels beside it (the largest losses; the others are summed).
+
+    Args:
+      steps: at least one; values finite and not negative.
+      title: what is shown, with its unit.
+    """
+    left, widest, line, bar, gap = 118, 150, 15, 18, 16
+    scale = widest / (max(step.value for step in steps) or 1.0)
+    parts: list[str] = []
+    y, before = 4.0, None
+    for step in steps:
+        losses = _largest(step.losses, 4)
+        lost = min(sum(value for _, value in losses), step.value)
+        width, rest = step.value * scale, (step.value - lost) * scale
+        if before is not None:
+            upper, bottom = before
+            end = min(left + width, upper)
+            bend = (y + bottom) / 2
+            parts.append(
+                f'<path class="f0" opacity=".3" d="M{left},{bottom:.1f} H{upper:.1f} '
+                f'C{upper:.1f},{bend:.1f} {end:.1f},{bend:.1f} {end:.1f},{y:.1f} H{left} Z"/>'
+            )
+        parts.append(_rect("f0", left, y, max(rest, 0.5 if step.value else 0.0), bar))
+        x = left + rest
+        for index, (name, value) in enumerate(losses):
+            parts.append(_rect("f1", x, y, max(value * scale, 1.0), bar, 0.9 - 0.18 * index))
+            x += value * scale
+            share = f" ({value / step.value:.1%})" if step.value else ""
+            text = f"{name}: {number(value)}{share}"
+            parts.append(
+                _text(left + width + 10, y + 13 + line * index, text, most=36 - int(width) // 8)
+            )
+        parts.append(
+            _text(left - 10, y + 8, step.name, anchor="end", kind="name", most=(left - 10) // 7)
+        )
+        parts.append(_text(left - 10, y + 22, number(step.value), anchor="end"))
+        before = (left + rest, y + bar)
+        y += max(bar + gap, line * len(losses) + 8, 36)
+    return _svg(parts, math.ceil(y), title)
+
+
+def _largest(values: Sequence[tuple[str, float]], most: int) -> list[tuple[str, float]]:
+    """Those that are not zero, the largest first; what is beyond `most` as one entry."""
+    ordered = sorted((v for v in values if v[1] > 0), key=lambda entry: (-entry[1], entry[0]))
+    if len(ordered) <= most:
+        return ordered
+    rest = ordered[most - 1 :]
+    return [*ordered[: most - 1], (f"{len(rest)} others", sum(value for _, value in rest))]
 
 
 def _thin(points: Sequence[tuple[float, float]]) -> list[tuple[float, float, float, float]]:
@@ -195,9 +278,20 @@ def _line(x1: float, y1: float, x2: float, y2: float) -> str:
     return f'<line class="grid" x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}"/>'
 
 
-def _text(x: float, y: float, text: str, *, anchor: str = "start", kind: str = "tick") -> str:
+def _rect(kind: str, x: float, y: float, width: float, height: float, opacity: float = 1.0) -> str:
+    place = f'x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height}"'
+    return f'<rect class="{kind}" {place} opacity="{opacity:.2f}"/>'
+
+
+def _text(
+    x: float, y: float, text: str, *, anchor: str = "start", kind: str = "tick", most: int = 80
+) -> str:
+    """A label; beyond `most` characters it is cut, and whole where the pointer rests on it."""
     place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
-    return f'<text class="{kind}" {place}>{page.text(text)}</text>'
+    if len(text) <= most:
+        return f'<text class="{kind}" {place}>{page.text(text)}</text>'
+    shown = f"{page.text(text[: most - 1])}…<title>{page.text(text)}</title>"
+    return f'<text class="{kind}" {place}>{shown}</text>'
 
 
 def _svg(parts: Sequence[str], height: int, title: str) -> str:

@@ -19,7 +19,7 @@ _BY_ROLE = ('<div role="banner">|</div>', '<div role="navigation">|</div>',
             '<div role="complementary">|</div>', '<div role="contentinfo">|</div>')  # fmt: skip
 _MAIN = ("<article>|</article>", "<main>|</main>", '<div id="content">|</div>',
          '<main><article class="post">|</article></main>', '<div class="body" role="main">|</div>',
-         '<div class="entry-content">|</div>')  # fmt: skip
+         '<div class="entry-content">|</div>', '<div class="column wide">|</div>')  # fmt: skip
 
 
 def page(random: random.Random, title: str, paragraphs: Sequence[str]) -> tuple[str, str]:
