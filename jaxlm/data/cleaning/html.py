@@ -15,6 +15,18 @@ from collections.abc import Callable
 from html import unescape
 from typing import Literal
 
+from jaxlm.data.cleaning.html_elements import (
+    BLOCKS,
+    CELLS,
+    CONTAINERS,
+    ENDED_BY_NEXT,
+    ITEM_ENDS,
+    MARKED,
+    PARAGRAPHS,
+    SKIPPED,
+    VOID,
+    role_of,
+)
 from jaxlm.data.cleaning.step import Step, Verdict
 from jaxlm.data.documents import Document
 from jaxlm.errors import InputError
@@ -34,163 +46,10 @@ _TOKEN = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _TITLE = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
-_ATTRIBUTE = re.compile(r"""([^\s"'>/=]+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+)))?""")
 
-_SKIPPED = frozenset(
-    [
-        "nav",
-        "footer",
-        "aside",
-        "form",
-        "template",
-        "noscript",
-        "svg",
-        "canvas",
-        "audio",
-        "video",
-        "object",
-        "map",
-        "dialog",
-        "select",
-        "button",
-        "menu",
-        "datalist",
-        "annotation",
-        "annotation-xml",
-        "rp",
-    ]
-)
-_CONTAINERS = frozenset(
-    [
-        "html",
-        "body",
-        "main",
-        "article",
-        "section",
-        "header",
-        "details",
-        "figure",
-        "fieldset",
-        "div",
-        "center",
-        "ul",
-        "ol",
-        "dl",
-        "table",
-        "td",
-        "th",
-        "pre",
-        "listing",
-        "blockquote",
-    ]
-)
-_TRACKED = _SKIPPED | _CONTAINERS
-_PARAGRAPHS = frozenset(
-    [
-        "p",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "ul",
-        "ol",
-        "dl",
-        "pre",
-        "listing",
-        "table",
-        "blockquote",
-        "figure",
-        "hr",
-        "article",
-        "section",
-        "main",
-        "header",
-        "details",
-        "fieldset",
-    ]
-)
-_LINES = frozenset(
-    [
-        "br",
-        "div",
-        "li",
-        "dt",
-        "dd",
-        "tr",
-        "caption",
-        "figcaption",
-        "summary",
-        "address",
-        "body",
-        "html",
-        "head",
-        "center",
-        "thead",
-        "tbody",
-        "tfoot",
-        "legend",
-        "option",
-        "hgroup",
-        "search",
-    ]
-)
-_CELLS = frozenset(("td", "th"))
-_BLOCKS = _PARAGRAPHS | _LINES | _SKIPPED | _CELLS
-_ENDED_BY_NEXT = frozenset(["p", "li", "dt", "dd", "tr", "td", "th", "option"])
-
-_ITEM_ENDS = _CELLS | {"li", "ul", "ol", "tr", "table"}
-_VOID = frozenset(["br", "hr", "img", "input", "wbr", "embed", "area", "col"])
+_TRACKED = SKIPPED | CONTAINERS
 _GAPS = ("", "\t", "\n", "\n\n")
 _CELL, _LINE, _PARAGRAPH = 1, 2, 3
-
-# What generators of pages call their furniture and their main node; roles of WAI-ARIA.
-_FURNITURE = frozenset(
-    [
-        "headerlink",
-        "linenos",
-        "lineno",
-        "linenodiv",
-        "line-numbers",
-        "sphinxsidebar",
-        "related",
-        "navheader",
-        "navfooter",
-        "navigation",
-        "nav-panel",
-        "sidebar",
-        "breadcrumb",
-        "breadcrumbs",
-        "mw-editsection",
-        "sr-only",
-        "visually-hidden",
-        "noprint",
-    ]
-)
-_FURNITURE_ROLES = frozenset(
-    ["navigation", "banner", "contentinfo", "search", "menu", "menubar", "dialog"]
-)
-_NOTES = frozenset(["footnote", "footnote-list", "topic", "admonition"])  # asides of Sphinx
-_MAIN_NAMES = frozenset(
-    [
-        "content",
-        "main",
-        "main-content",
-        "document",
-        "body",
-        "mw-content-text",
-        "bodycontent",
-        "contents",
-        "rst-content",
-        "markdown-body",
-        "post-content",
-        "entry-content",
-        "article-body",
-    ]
-)
-_MARKED = re.compile(r"hidden|display|headerlink|lineno|sr-only|noprint|editsect", re.IGNORECASE)
-_INVISIBLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 _MAIN_SHARE = 0.5  # of the page's text, at least, is in its main node
 _INNER_SHARE = 0.8  # of a main node's text, at least, is in one within that is preferred to it
 
@@ -235,10 +94,10 @@ def main_text(html: str, extractor: Extractor = "standard") -> str:
 def read_page(html: str) -> Page:
     """The main text and the title of a page or a fragment, however damaged."""
     html = html.replace("\0", "")
-    reading = _Reading(_SKIPPED)
+    reading = _Reading(SKIPPED)
     reading.read(html)
     if reading.form_size > reading.size:  # some frameworks put the whole page into a form
-        reading = _Reading(_SKIPPED - {"form"})
+        reading = _Reading(SKIPPED - {"form"})
         reading.read(html)
     return Page(reading.main_text(), reading.title)
 
@@ -263,7 +122,7 @@ def _step(config: HtmlConfig, document: Document) -> Verdict:
         title = _TITLE.search(document.text)
         page = Page(
             main_text(document.text, config.extractor),
-            " ".join(unescape(title[1]).split()) if title else "",
+            " ".join(_decoded(title[1]).split()) if title else "",
         )
     metadata = {"format": "text"}
     if page.title and not document.metadata.get("title"):
@@ -288,6 +147,14 @@ def _library(extractor: str) -> Callable[[str], str]:
             "extractor 'standard'"
         ) from None
     raise InputError(f"extractor {extractor!r}: give standard, resiliparse or trafilatura")
+
+
+def _decoded(text: str) -> str:
+    """The text with its entities decoded; as it is if one has more digits than an integer may."""
+    try:
+        return unescape(text)
+    except ValueError:
+        return text
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -344,7 +211,7 @@ class _Reading:
                 else:
                     self._start(name.lower(), attributes)
             elif raw and not self.title and raw.lower() == "title" and self._skip is None:
-                self.title = " ".join(unescape(content).split())
+                self.title = " ".join(_decoded(content).split())
         if position < len(html):
             self._text(html[position:])
         self._flush(0)
@@ -363,25 +230,25 @@ class _Reading:
 
     def _text(self, text: str) -> None:
         if self._skip is None:
-            self._line.append(unescape(text) if "&" in text else text)
+            self._line.append(_decoded(text) if "&" in text else text)
         elif self._open[self._skip].name == "form":
             self.form_size += len(text.strip())
 
     def _start(self, name: str, attributes: str) -> None:
-        if name in _ENDED_BY_NEXT and self._open and self._open[-1].name == name:
+        if name in ENDED_BY_NEXT and self._open and self._open[-1].name == name:
             self._pop()
         if self._skip is not None:
             if name in _TRACKED or name == self._open[self._skip].name:
                 self._push(name)
             return
-        block = name in _BLOCKS
-        if not block and not (attributes and _MARKED.search(attributes)):
+        block = name in BLOCKS
+        if not block and not (attributes and MARKED.search(attributes)):
             return
         role = self._role(name, attributes)
         if role == "furniture":
             if block:
                 self._flush(_LINE)
-            if name not in _VOID:
+            if name not in VOID:
                 self._skip = len(self._open)
                 self._push(name)
         elif block:
@@ -394,7 +261,7 @@ class _Reading:
         key = f"{name} {attributes}"
         role = self._roles.get(key)
         if role is None:
-            role = self._roles[key] = _role(name, attributes, self._skipped)
+            role = self._roles[key] = role_of(name, attributes, self._skipped)
         if name == "header" and not (self._opened["main"] or self._opened["article"]):
             return "furniture"  # of the page; that of an article holds its heading
         return role
@@ -404,7 +271,7 @@ class _Reading:
         if name == "br" and self._opened["pre"]:
             self._line.append("\n")
             return
-        self._flush(_PARAGRAPH if name in _PARAGRAPHS else 0 if name in _CELLS else _LINE)
+        self._flush(_PARAGRAPH if name in PARAGRAPHS else 0 if name in CELLS else _LINE)
         blocks = len(self._blocks)
         if name == "li" and self._lists:
             items = self._lists[-1]
@@ -423,16 +290,16 @@ class _Reading:
             if blocks > self._row:
                 self._gap = _LINE
             self._row = self._cell = blocks
-        elif name in _CELLS:
+        elif name in CELLS:
             if blocks > self._row:
                 self._gap = _CELL if blocks - self._cell <= 2 else _PARAGRAPH
             self._cell = blocks
             self._fresh = True
 
     def _end(self, name: str) -> None:
-        if self._skip is None and name in _BLOCKS:
-            self._flush(_PARAGRAPH if name in _PARAGRAPHS else 0 if name in _CELLS else _LINE)
-            if name in _ITEM_ENDS:  # of an empty one
+        if self._skip is None and name in BLOCKS:
+            self._flush(_PARAGRAPH if name in PARAGRAPHS else 0 if name in CELLS else _LINE)
+            if name in ITEM_ENDS:  # of an empty one
                 self._marker, self._fresh = "", False
         if self._opened[name]:
             while self._pop() != name:
@@ -462,10 +329,8 @@ class _Reading:
         if self._line:
             text = "".join(self._line)
             self._line.clear()
-            if self._opened["pre"]:
-                text = text.strip("\r\n").rstrip()
-            else:
-                text = " ".join(text.split())
+            pre = self._opened["pre"]
+            text = text.strip("\r\n").rstrip() if pre else " ".join(text.split())
             if text:
                 self._blocks += (_GAPS[self._gap], self._marker + text)
                 self.size += len(text)
@@ -474,24 +339,3 @@ class _Reading:
         # The paragraph that an item or a cell begins with is on its line.
         if gap > self._gap and not self._marker and not self._fresh:
             self._gap = gap
-
-
-def _role(name: str, attributes: str, skipped: frozenset[str]) -> str:
-    values: dict[str, str] = {}
-    if attributes:
-        for key, *quoted in _ATTRIBUTE.findall(attributes):
-            values.setdefault(key.lower(), "".join(quoted).lower())
-    names = {*values.get("class", "").split(), values.get("id", "")}
-    role = values.get("role", "")
-    if (
-        (name in skipped and not (name == "aside" and names & _NOTES))
-        or role in _FURNITURE_ROLES
-        or not names.isdisjoint(_FURNITURE)
-        or ("hidden" in values and values["hidden"] != "until-found")
-        or values.get("aria-hidden") == "true"
-        or _INVISIBLE.search(values.get("style", ""))
-    ):
-        return "furniture"
-    if name in ("main", "article") or role == "main":
-        return "main"
-    return "main" if name in _CONTAINERS and names & _MAIN_NAMES else ""

@@ -19,7 +19,8 @@ _KINDS = {
     "control characters": "\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f",
     # Soft hyphen, zero-width space and joiners, word joiner and invisible operators, byte order
     # mark, annotation anchors, object replacement, tags.
-    "zero-width characters": "\u00ad\u200b-\u200d\u2060-\u2064\ufeff\ufff9-\ufffc\U000e0001-\U000e007f",
+    "zero-width characters": "\u00ad\u200b-\u200d\u2060-\u2064\ufeff"
+    "\ufff9-\ufffc\U000e0001-\U000e007f",
     "bidirectional controls": "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069",
     "private use": "\ue000-\uf8ff\U000f0000-\U000ffffd\U00100000-\U0010fffd",
     "noncharacters": "\ufdd0-\ufdef" + "".join(
