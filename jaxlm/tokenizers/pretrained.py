@@ -170,7 +170,7 @@ def _roles(directory: Path, content: bytes) -> dict[str, str] | None:
     try:
         known = json.loads(content)
         spellings = {added["content"] for added in known["added_tokens"]}
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None  # the tokenizer itself will say what is wrong
     found = {role: spelling for role, spelling in declared.items() if spelling in spellings}
     return found or None

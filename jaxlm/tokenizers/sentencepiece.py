@@ -41,6 +41,8 @@ class SentencePieceTokenizer(Tokenizer):
 
     def __init__(self, model_bytes: bytes, *, lossless: bool = True):
         try:
+            if not model_bytes:  # which would leave the processor empty, with lines on the terminal
+                raise RuntimeError("no bytes")
             processor = sentencepiece.SentencePieceProcessor(model_proto=model_bytes)
             self.vocab_size = processor.vocab_size()
         except RuntimeError:

@@ -134,7 +134,22 @@ def fast_encoding(
     for probe in _PROBES:
         if fast.encode(probe) != reference.encode(probe, add_special_tokens=False).ids:
             return None
+        if not _divides_alike(pattern, reference, probe):
+            return None
     return fast
+
+
+def _divides_alike(pattern: str, reference: tokenizers.Tokenizer, probe: str) -> bool:
+    """Whether a text is divided before merging as by `reference`.
+
+    Its parts are made the tokens of a vocabulary without merges, where `tiktoken` finds a part
+    only if it is the whole of what the pattern matches.
+    """
+    parts = [piece_to_bytes(part) for part, _ in reference.pre_tokenizer.pre_tokenize_str(probe)]
+    ranks = {bytes([byte]): byte for byte in range(256)}
+    for part in parts:
+        ranks.setdefault(part, len(ranks))
+    return FastEncoding(ranks, pattern).encode(probe) == [ranks[part] for part in parts]
 
 
 def _pattern(pre_tokenizer: Mapping[str, Any] | None) -> str | None:

@@ -76,7 +76,7 @@ class JsonTokenizer(Tokenizer):
         self._bytes = [b""] * self.vocab_size
         for piece, token_id in vocabulary.items():
             if piece == unknown:
-                self._bytes[token_id] = "\ufffd".encode()
+                self._bytes[token_id] = to_bytes("\ufffd")
             elif token_id not in self._reserved:
                 self._bytes[token_id] = piece.encode() if piece in plain_added else to_bytes(piece)
         self._fast: FastEncoding | None = None
