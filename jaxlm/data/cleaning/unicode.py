@@ -29,7 +29,6 @@ _KINDS = {
 }  # fmt: skip
 _SUSPECTS = re.compile(f"[{''.join(_KINDS.values())}]")
 _KIND = [(name, re.compile(f"[{characters}]")) for name, characters in _KINDS.items()]
-_ASCII_SUSPECTS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _REPLACEMENT = "\ufffd"
 
 # Scripts in which joiners change letters: from Arabic to Sinhala, Myanmar, Khmer, Mongolian, and
@@ -77,11 +76,12 @@ def repair(text: str) -> str:
     from ftfy import TextFixerConfig, fix_encoding
     from ftfy.badness import is_bad
 
-    if not is_bad(text):
-        return text
     settings = TextFixerConfig(explain=False)
     lines = text.split("\n")
-    return "\n".join([line if line.isascii() else fix_encoding(line, settings) for line in lines])
+    broken = [i for i, line in enumerate(lines) if not line.isascii() and is_bad(line)]
+    for i in broken:
+        lines[i] = fix_encoding(lines[i], settings)
+    return "\n".join(lines) if broken else text
 
 
 def remove_controls(text: str, *, private_use: bool = True) -> tuple[str, dict[str, int]]:
@@ -98,8 +98,7 @@ def remove_controls(text: str, *, private_use: bool = True) -> tuple[str, dict[s
     Returns:
       The text, and how many characters of each kind went or were changed.
     """
-    suspects = _ASCII_SUSPECTS if text.isascii() else _SUSPECTS
-    if not suspects.search(text):
+    if not _SUSPECTS.search("".join(set(text))):  # far fewer characters than the text has
         return text, {}
     counts: Counter[str] = Counter()
     flags = [match.span() for match in _FLAG.finditer(text)]
@@ -117,7 +116,7 @@ def remove_controls(text: str, *, private_use: bool = True) -> tuple[str, dict[s
         counts[kind] += 1
         return "\n" if kind == "line separators" else ""
 
-    text = suspects.sub(replacement, text)
+    text = _SUSPECTS.sub(replacement, text)
     return text, dict(counts)
 
 
