@@ -4,10 +4,15 @@ Scores extractors by the words (as a multiset) of the node that a page's own gen
 main one. Needs `pip install 'jaxlm[web]'`; the reference is read with resiliparse's parser.
 
     python experiments/html_extraction.py --pages 150 \
-        python3.11-doc 'div[role=main]' debian-handbook body ...
+        python3.11-doc 'div[role=main]' git-doc '#content' ...
 
 takes pairs of a folder and the CSS selector of its main node, such as unpacked documentation
 packages (`apt-get download python3.11-doc && dpkg-deb -x python3.11-doc*.deb python3.11-doc`).
+
+Came out, on 100 pages each of 16 packages (Sphinx, DocBook, javadoc, rustdoc, AsciiDoc, Haddock and
+others; mean precision, recall, F1, MB/s of a CPU core): standard 0.975, 0.997, 0.982, 19;
+resiliparse 0.964, 0.895, 0.906, 30; trafilatura 0.986, 0.844, 0.890, 2.0. On five packages that
+were not looked at before: standard F1 0.990, resiliparse 0.951, trafilatura 0.901.
 """
 
 import argparse

@@ -25,7 +25,11 @@ class LanguageConfig:
     enabled: bool = True
     """Whether the step runs; it labels every document with its language and probability."""
     languages: tuple[str, ...] = ()
-    """Codes to keep, such as en or de (zxx: no language, as code and tables); empty keeps all."""
+    """Codes to keep; empty keeps all.
+
+    Relatives have codes of their own, which a reader of Arabic (ar, ary, arz), Chinese (zh, yue,
+    wuu) or Norwegian (no, nn) names together; zxx is no language, such as tables.
+    """
     min_probability: float = 0.0
     """Documents whose language is less certain are dropped."""
     min_characters: int = 50
