@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Iterator
 
 from jaxlm.data.documents import Document
-from jaxlm.data.planted import english, lines, pages
+from jaxlm.data.planted import damage, english, lines, pages, poor
 from jaxlm.data.planted.languages import SENTENCES, foreign_text
 from jaxlm.data.planted.near_copies import SIMILARITIES, edited
 from jaxlm.data.planted.personal_data import KINDS, innocent_line, personal_line
@@ -30,6 +30,7 @@ class Truth:
       language: ISO 639-1 code; "" for noise.
       gibberish: nothing but noise.
       toxic: at least `TOXIC_SHARE` of its sentences are insults.
+      poor: the rules that it breaks, a value of `jaxlm.data.planted.poor.KINDS`, or "".
       personal_data: (kind, start, end) of each piece, in characters of the document's text.
       duplicate_of: the identifier of the document that it was copied from, or "".
       similarity: exact Jaccard similarity of word 5-grams with that document; 1 if they differ in
@@ -43,6 +44,7 @@ class Truth:
     language: str = "en"
     gibberish: bool = False
     toxic: bool = False
+    poor: str = ""
     personal_data: tuple[tuple[str, int, int], ...] = ()
     duplicate_of: str = ""
     similarity: float = 0.0
@@ -91,9 +93,9 @@ def planted_document(seed: int, kind: str, number: int) -> Planted:
 
 
 def evaluation_passage(seed: int, number: int) -> str:
-    """A passage of an evaluation set (two or three sentences), which documents may have leaked."""
+    """A passage of an evaluation set (three or four sentences), which documents may have leaked."""
     chance = _chance(seed, "evaluation", number)
-    return " ".join(english.sentences(chance, chance.randint(2, 3)))
+    return " ".join(english.sentences(chance, chance.randint(3, 4)))
 
 
 _Made = tuple[str, Truth, dict[str, str]]
@@ -186,7 +188,7 @@ def _mojibake(seed: int, number: int) -> _Made:
     chance = _chance(seed, "mojibake", number)
     code = chance.choice(("de", "fr", "es", "it", "pt", "nl"))
     chosen = chance.sample(SENTENCES[code], 6)
-    damaged = [_misread(line) for line in chosen]
+    damaged = [damage.misread(line) for line in chosen]
     if all(map(str.isascii, chosen)) or chosen == damaged:
         return _mojibake(seed, number + 1_000_000)
     if number % 2:
@@ -196,21 +198,16 @@ def _mojibake(seed: int, number: int) -> _Made:
     return "\n".join(damaged) + "\n", Truth("mojibake", language=code, clean=clean), {}
 
 
-def _misread(line: str) -> str:
-    try:
-        return line.encode().decode("cp1252")
-    except UnicodeDecodeError:  # a byte that Windows-1252 does not have
-        return line
-
-
 def _untidy(seed: int, number: int) -> _Made:
-    """Control and invisible characters, carriage returns, spaces at the ends of lines."""
     chance = _chance(seed, "untidy", number)
     clean = english.text(chance)
-    replacements = {" ": (" ", " ", " ", "  ", "\u00a0", " \u200b", " \x00", " \t", " \ufeff")}
-    text = "".join(chance.choice(replacements.get(c, (c,))) for c in clean)
-    text = text.replace("\n", chance.choice(("\r\n", " \n", "\t \r\n")))
-    return text, Truth("untidy", clean=clean), {}
+    return damage.untidy(chance, clean), Truth("untidy", clean=clean), {}
+
+
+def _poor(seed: int, number: int) -> _Made:
+    rules, kind = tuple(poor.KINDS.items())[number % len(poor.KINDS)][::-1]
+    text = poor.poor_text(_chance(seed, "poor", number), kind)
+    return text, Truth("poor", poor=rules), {}
 
 
 def _foreign(seed: int, number: int) -> _Made:
@@ -304,6 +301,7 @@ _KINDS: dict[str, tuple[int, _Maker]] = {
     "toxic": (6, _toxic),
     "look_alike": (6, _look_alike),
     "boilerplate": (8, _boilerplate),
+    "poor": (7, _poor),
     "leaked": (6, _leaked),
     "quoted": (4, _quoted),
 }

@@ -28,8 +28,10 @@ _CARRIERS = {
               "The editor ({}) answers every letter.", "Questions go to {}, not to the office."),
     "phone": ("Call {} after six in the evening.", "Telephone: {}",
               "You can reach the workshop at {}.", "Her number ({}) is in the book."),
-    "ip": ("The request came from {} last night.", "Blocked address: {}",
-           "The log names {} as the sender.", "She pinged {}, but nobody answered."),
+    "ipv4": ("The request came from {} last night.", "Blocked address: {}",
+             "The log names {} as the sender.", "She pinged {}, but nobody answered."),
+    "ipv6": ("The request came from {} last night.", "Blocked address: {}",
+             "The host answers at {} again.", "The route to {} is lost."),
     "credit_card": ("He paid with card {} at the counter.", "Card number: {}",
                     "The receipt shows {} and nothing else.", "Charge it to {}, please."),
     "iban": ("Please transfer the rent to {} by Monday.", "IBAN: {}",
@@ -98,17 +100,19 @@ def _phone(random: random.Random) -> str:
     ))  # fmt: skip
 
 
-def _ip(random: random.Random) -> str:
-    if random.random() < 0.35:
-        groups = [f"{random.randint(1, 0xFFFF):x}" for _ in range(7)]
-        first = random.choice(("2a01", "2600", "2001", "2a02"))
-        full = ":".join([first, f"4{random.randint(0, 0xFFF):03x}", *groups[:6]])
-        return random.choice((full, f"{first}:4{groups[0][:3]:0>3}::{groups[1]}:{groups[2]}"))
+def _ipv4(random: random.Random) -> str:
     while True:
         parts = [random.randint(11, 223), *(random.randint(1, 254) for _ in range(3))]
         address = ".".join(map(str, parts))
         if ipaddress.ip_address(address).is_global:
             return address
+
+
+def _ipv6(random: random.Random) -> str:
+    """With all groups, or with zeros left out, in ranges that registries have given away."""
+    start = random.choice(("2a01", "2600", "2a02", "2804"))
+    groups = [f"{random.randint(1, 0xFFFF):x}" for _ in range(7)]
+    return random.choice((":".join([start, *groups]), f"{start}:{groups[0]}::{groups[1]}"))
 
 
 def _card_digits(random: random.Random) -> str:
@@ -180,21 +184,27 @@ def _broken_ssn(random: random.Random) -> str:
     )  # fmt: skip
 
 
-def _broken_ip(random: random.Random) -> str:
+def _broken_ipv4(random: random.Random) -> str:
     a, b = random.randint(256, 999), random.randint(0, 255)
+    return random.choice((f"{b}.{a}.12.7", f"10.0.{a * 70}.1", f"{b}.{b}.{b}", f"{b}.{a}"))
+
+
+def _broken_ipv6(random: random.Random) -> str:
+    a, b = random.randint(0, 23), random.randint(10, 59)
     return random.choice(
-        (f"{b}.{a}.12.7", f"10.0.{a * 70}.1", f"{b}.{b}.{b}", f"00:1b:44:11:{b:02x}:b7",
-         f"{b % 24:02d}:{b % 60:02d}:07", f"std::vector<T{b}>")
+        (f"00:1b:44:11:{b}:b7", f"{a:02d}:{b}:07", f"std::vector<T{a}>", f"[{a}:{b}]",
+         f"2a01:4f8:{b}:{a}", f"2600::{b}::{a + 1}", f"2001:db8z::{b}")
     )  # fmt: skip
 
 
 _MAKERS: dict[str, Callable[[random.Random], str]] = {
-    "email": _email, "phone": _phone, "ip": _ip, "credit_card": _credit_card, "iban": _iban,
-    "ssn": _ssn,
+    "email": _email, "phone": _phone, "ipv4": _ipv4, "ipv6": _ipv6,
+    "credit_card": _credit_card, "iban": _iban, "ssn": _ssn,
 }  # fmt: skip
 # With a wrong check, in the same sentences as the right ones.
 _BROKEN: dict[str, Callable[[random.Random], str]] = {
-    "credit_card": _broken_card, "iban": _broken_iban, "ssn": _broken_ssn, "ip": _broken_ip,
+    "credit_card": _broken_card, "iban": _broken_iban, "ssn": _broken_ssn,
+    "ipv4": _broken_ipv4, "ipv6": _broken_ipv6,
 }  # fmt: skip
 # "#" is any digit, "~" any word.
 _INNOCENT = {
