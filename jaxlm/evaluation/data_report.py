@@ -119,7 +119,8 @@ def _flow(stages: _Stages, unit: str) -> list[svg.FlowStep]:
             flow.append(svg.FlowStep(stage, _number(statistics, "read"), losses))
         for name, step in _steps([(stage, statistics)]):
             lost = _lost(step) if unit == "characters" else _numbers(step.get("dropped"))
-            flow.append(svg.FlowStep(name, _number(step, f"{unit}_in"), list(lost.items())))
+            losses = [(rule.removeprefix(f"{name}."), value) for rule, value in lost.items()]
+            flow.append(svg.FlowStep(name, _number(step, f"{unit}_in"), losses))
         if stage == "tokenize":
             left = sum(_number(part, unit) for part in _parts(statistics))
         elif stage in _STAGES and unit in statistics:
@@ -222,7 +223,8 @@ def _dropped(stages: _Stages) -> str:
                 continue
             number = f": {dropped[rule]:,} documents" if rule in dropped else ""
             content = "".join(_origin(sample) + _text("", sample) for sample in shown)
-            parts.append(page.folded_html(f"{name} · {rule}{number}", content))
+            title = f"{name} · {rule.removeprefix(f'{name}.')}{number}"
+            parts.append(page.folded_html(title, content))
     return "".join(parts)
 
 

@@ -15,8 +15,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from jaxlm.data.cleaning.gopher import (
+    GopherQualityConfig,
+    GopherRepetitionConfig,
+    gopher_quality_step,
+    gopher_repetition_step,
+)
 from jaxlm.data.cleaning.html import main_text
 from jaxlm.data.cleaning.language import LanguageConfig, language_step
+from jaxlm.data.cleaning.personal_data import find_personal_data
 from jaxlm.data.cleaning.step import Step
 from jaxlm.data.cleaning.unicode import UnicodeConfig, unicode_step
 from jaxlm.data.cleaning.whitespace import WhitespaceConfig, whitespace_step
@@ -26,6 +33,7 @@ from jaxlm.data.deduplication import ExactConfig
 from jaxlm.data.documents import Document
 from jaxlm.data.near_duplicates import NearConfig
 from jaxlm.data.planted.corpus import Planted, evaluation_passage, planted_corpus
+from jaxlm.data.planted.personal_data import KINDS
 from jaxlm.data.repeated_lines import RepeatedLinesConfig
 from jaxlm.data.stages import Unit, run_stage
 from jaxlm.data.store import open_store, write_shard
@@ -35,10 +43,13 @@ from jaxlm.evaluation.planted_scores import (
     score_counts,
     score_decisions,
     score_duplicates,
+    score_spans,
 )
 
 _WORD = re.compile(r"\w+")
 _NEAR_THRESHOLD = 0.8
+_CHECKSUMS = ("credit_card", "iban")
+_PROSE = ("plain", "near_duplicate", "boilerplate", "leaked")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +82,8 @@ def measure_steps(seed: int, documents: int, directory: Path) -> list[Result]:
       directory: an empty one, for the stages that work on files.
     """
     corpus = list(planted_corpus(seed, documents))
+    quality = gopher_quality_step(GopherQualityConfig())
+    repetition = gopher_repetition_step(GopherRepetitionConfig())
     english = [planted for planted in corpus if planted.truth.language == "en"]
     return [
         Result("HTML to text (words)", _extraction(corpus), OTHERS),
@@ -78,6 +91,12 @@ def measure_steps(seed: int, documents: int, directory: Path) -> list[Result]:
         Result("control characters and spaces", _tidying(corpus), OTHERS),
         Result("language (dropped)", _language(corpus), OTHERS),
         Result("language (named)", _language_names(corpus), OTHERS),
+        Result("Gopher quality rules", _poor(english, quality, "quality"), OTHERS),
+        Result("Gopher repetition rules", _poor(english, repetition, "repetition"), OTHERS),
+        *(
+            Result(f"personal data: {kind}", score, CHECKED if kind in _CHECKSUMS else OTHERS)
+            for kind, score in _personal_data(corpus).items()
+        ),
         *_duplicates(seed, english, directory),
     ]
 
@@ -141,6 +160,27 @@ def _language_names(corpus: Sequence[Planted]) -> Score:
             right = step(_repaired(planted)).metadata["language"] == planted.truth.language
             total += Score(right, not right, not right)
     return total
+
+
+def _poor(corpus: Sequence[Planted], step: Step, rules: str) -> Score:
+    """Texts that break the rules, among long prose; a table or code may break them rightly."""
+    return score_decisions(
+        (planted.truth.poor == rules, bool(step(_repaired(planted)).dropped_by))
+        for planted in corpus
+        if planted.truth.poor == rules or planted.truth.kind in _PROSE
+    )
+
+
+def _personal_data(corpus: Sequence[Planted]) -> dict[str, Score]:
+    scores = dict.fromkeys(KINDS, NOTHING)
+    for planted in corpus:
+        text, spans = planted.text, planted.truth.personal_data
+        findings = [(f.kind, f.start, f.end) for f in find_personal_data(text)]
+        for kind in KINDS:
+            scores[kind] += score_spans(
+                text, (s for s in spans if s[0] == kind), (s for s in findings if s[0] == kind)
+            )
+    return scores
 
 
 def _repaired(planted: Planted) -> Document:

@@ -183,7 +183,7 @@ def flow_chart(steps: Sequence[FlowStep], *, title: str) -> str:
       steps: at least one; values finite and not negative.
       title: what is shown, with its unit.
     """
-    left, widest, line, bar, gap = 118, 150, 15, 18, 16
+    left, widest, line, bar, gap = 128, 124, 15, 18, 16
     scale = widest / (max(step.value for step in steps) or 1.0)
     parts: list[str] = []
     y, before = 4.0, None
@@ -206,9 +206,8 @@ def flow_chart(steps: Sequence[FlowStep], *, title: str) -> str:
             x += value * scale
             share = f" ({value / step.value:.1%})" if step.value else ""
             text = f"{name}: {number(value)}{share}"
-            parts.append(
-                _text(left + width + 10, y + 13 + line * index, text, most=36 - int(width) // 8)
-            )
+            at = left + width + 10
+            parts.append(_text(at, y + 13 + line * index, text, most=int((WIDTH - at) / 6.4)))
         parts.append(
             _text(left - 10, y + 8, step.name, anchor="end", kind="name", most=(left - 10) // 7)
         )
