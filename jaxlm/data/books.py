@@ -25,7 +25,7 @@ _END = re.compile(
 _FIELD = re.compile(r"^(Title|Author|Language|Release Date):[ \t]*(.*(?:\n[ \t]+\S.*)*)", re.M)
 _CREDITS = re.compile(
     r"\A\s*(?:Produced by|E-?text prepared by|Transcribed by|This etext was prepared by)\b"
-    r"(?:[^\n]+\n?){1,8}",
+    r"(?:[^\r\n]+(?:\r?\n|\Z)){1,8}",
     re.IGNORECASE,
 )
 

@@ -27,6 +27,8 @@ _MEANT = {"ascii": "cp1252", "iso8859-1": "cp1252", "iso8859-9": "cp1254", "tis-
 _SINGLE_BYTE = ["cp866", "cp874", *(f"cp{number}" for number in range(1250, 1259)), "koi8-r",
                 "koi8-u", "mac-roman", *(f"iso8859-{i}" for i in (2, 3, 4, 5, 6, 7, 8, 10, 13, 14,
                 15, 16))]  # fmt: skip
+_NOT_LATIN = frozenset(["cp866", "cp874", "cp1251", "cp1253", "cp1255", "cp1256", "koi8-r",
+                        "koi8-u", *(f"iso8859-{i}" for i in (5, 6, 7, 8))])  # fmt: skip
 _MULTI_BYTE = ["gb18030", "big5hkscs", "euc_jp", "cp932", "cp949", "iso2022_jp"]
 _ALLOWED = frozenset([*_SINGLE_BYTE, *_MULTI_BYTE, "utf-8", "utf-16-le", "utf-16-be"])
 _HIGH = re.compile(rb"[\x80-\xff]")
@@ -151,7 +153,9 @@ def detect(data: bytes, declared: str = "", *, whole: bool = True) -> str:
         return declared
     if _is_utf8(data, whole):
         return "utf-8"
-    escaped = data[: 16 * _SAMPLE].decode("utf-8", "surrogateescape")
+    high = _HIGH.search(data)
+    first = high.start() if high else 0
+    escaped = data[first : first + 16 * _SAMPLE].decode("utf-8", "surrogateescape")
     stray = len(_STRAY.findall(escaped))
     if stray:
         other = len(re.findall("[^\x00-\x7f]", escaped)) - stray
@@ -159,7 +163,7 @@ def detect(data: bytes, declared: str = "", *, whole: bool = True) -> str:
             return STRAY
     if declared and declared != "utf-8" and _fits(data[:_SAMPLE], declared):
         return declared
-    return _guess(data) or "cp1252"
+    return _guess(data[max(0, first - 500) : first + 16 * _SAMPLE]) or "cp1252"
 
 
 def _is_utf8(data: bytes, whole: bool) -> bool:
@@ -198,7 +202,7 @@ def _fits(sample: bytes, encoding: str) -> bool:
 def _guess(data: bytes) -> str:
     """What chardet says of the lines that are not ASCII, or "" if that does not fit."""
     pieces, size, position = [], 0, 0
-    while size < _SAMPLE and (match := _HIGH.search(data, position, 16 * _SAMPLE)):
+    while size < _SAMPLE and (match := _HIGH.search(data, position)):
         start = max(position, match.start() - 500)
         start = max(start, data.rfind(b"\n", start, match.start()) + 1)
         position = data.find(b"\n", match.start(), match.start() + 500) + 1
@@ -209,7 +213,11 @@ def _guess(data: bytes) -> str:
 
     sample = b"".join(pieces)
     name = _meaning(chardet.detect(sample)["encoding"] or "")
-    return name if name and _fits(sample, name) else ""
+    if not name or not _fits(sample, name):
+        return ""
+    # Words of another alphabet are runs of such bytes; single ones are accents and quotes.
+    runs = re.findall(rb"[\x80-\xff]+", sample)
+    return "" if name in _NOT_LATIN and sum(map(len, runs)) < 2 * len(runs) else name
 
 
 def _has_stray(text: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -10,6 +12,7 @@ from jaxlm.data.encoding import declared_encoding, decode
 from jaxlm.data.reading import Reading, SourceFile
 
 _HTML = ("text/html", "application/xhtml+xml")
+_TYPES = ("response", "conversion", "resource")
 _LINE = 1 << 16  # bytes of a line of headers
 # Bytes that are zero in a page with a few stray ones, which browsers leave out.
 _STRAY_ZEROS = 0.001
@@ -53,15 +56,15 @@ def page_text(data: bytes, charset: str, reading: Reading) -> tuple[str | None, 
 def read_web_archive(stream: BinaryIO, file: SourceFile, reading: Reading) -> Iterator[Document]:
     """The pages of a WARC or WET file (ISO 28500), with "url", "date" and "content_type".
 
-    Responses with HTML or plain text and a status of success, and conversions, are documents;
-    other records are counted as left out. An archive that is not compressed and ends exactly
-    between two records is not known to be truncated.
+    Responses with HTML or plain text and a status of success, conversions and resources are
+    documents; other records are counted as left out. An archive that is not compressed and ends
+    exactly between two records is not known to be truncated.
     """
     from warcio.exceptions import ArchiveLoadFailed
     from warcio.recordloader import ArcWarcRecordLoader
 
     loader = ArcWarcRecordLoader(verify_http=False)
-    lines = _BoundedLines(stream)
+    lines = _Lines(stream)
     number = 0
     try:
         while status := lines.next_status():
@@ -69,60 +72,56 @@ def read_web_archive(stream: BinaryIO, file: SourceFile, reading: Reading) -> It
             record = loader.parse_record_stream(
                 lines, status, known_format="warc", no_record_parse=True
             )
-            if (
-                not record.rec_type
-                or not (record.rec_headers.get_header("Content-Length") or "").strip().isdigit()
-            ):
+            length = record.rec_headers.get_header("Content-Length") or ""
+            if not record.rec_type or not length.strip().isdigit():
                 raise EOFError("headers without a type or a length")
-            document = _document(record, f"{file.path}, record {number}", number, file, reading)
+            block = b""
+            if record.rec_type in _TYPES:
+                block = record.raw_stream.read(reading.settings.max_bytes + _LINE)
             while record.raw_stream.read(1 << 16):
                 pass
             if record.raw_stream.limit:
                 raise EOFError(f"{record.raw_stream.limit} bytes are missing")
-            if document is not None:
-                yield document
+            if record.rec_type in _TYPES:
+                yield from _page(record.rec_headers, block, number, file, reading)
+            else:
+                reading.left_out("record of another kind")
     except (EOFError, ArchiveLoadFailed, ValueError) as error:
-        if isinstance(error, EOFError) and number == 0:
-            raise  # of the compression
         reading.problem(
             f"{file.path}, record {number}: truncated or damaged web archive ({error})",
             "fetch it again",
         )
 
 
-def _document(
-    record: Any, where: str, number: int, file: SourceFile, reading: Reading
-) -> Document | None:
-    """The document of one record, or None after it was counted."""
-    from warcio.statusandheaders import StatusAndHeadersParser
-
-    headers = record.rec_headers
+def _page(
+    headers: Any, block: bytes, number: int, file: SourceFile, reading: Reading
+) -> Iterator[Document]:
+    """The document of one record, unless it is counted instead."""
+    where = f"{file.path}, record {number}"
     kind = headers.get_header("Content-Type") or ""
-    if record.rec_type == "response" and kind.lower().startswith("application/http"):
-        record.http_headers = StatusAndHeadersParser(["HTTP/"], verify=False).parse(
-            record.raw_stream
-        )
-        if record.http_headers.get_statuscode()[:1] != "2":
+    data = block
+    if kind.lower().startswith("application/http"):
+        try:
+            status, kind, data = _content(block, reading.settings.max_bytes)
+        except (EOFError, ValueError, zlib.error) as error:
+            reading.problem(f"{where}: damaged response ({error})", "fetch it again")
+            return
+        if not status.startswith("2"):
             reading.left_out("response without success")
-            return None
-        kind = record.http_headers.get_header("Content-Type") or ""
-        kind = kind or headers.get_header("WARC-Identified-Payload-Type") or ""
-    elif record.rec_type != "conversion" and record.rec_type != "resource":
-        reading.left_out("record of another kind")
-        return None
+            return
     content_type, _, parameters = kind.partition(";")
     content_type = content_type.strip().lower()
+    content_type = content_type or headers.get_header("WARC-Identified-Payload-Type") or ""
     if content_type not in (*_HTML, "text/plain"):
         reading.left_out("neither HTML nor text")
-        return None
-    data = _payload(record, reading.settings.max_bytes)
-    if data is None:
+        return
+    if len(data) > reading.settings.max_bytes:
         reading.length_problem(where)
-        return None
+        return
     text, about = page_text(data, _charset(parameters), reading)
     if text is None:
         reading.binary_problem(where)
-        return None
+        return
     identifier = (headers.get_header("WARC-Record-ID") or "").strip("<>").removeprefix("urn:uuid:")
     metadata = {
         "url": headers.get_header("WARC-Target-URI"),
@@ -133,19 +132,44 @@ def _document(
         **about,
     }
     metadata = {name: value for name, value in metadata.items() if value}
-    return Document(text, file.source, identifier or str(number), metadata)
+    yield Document(text, file.source, identifier or str(number), metadata)
 
 
-def _payload(record: Any, limit: int) -> bytes | None:
-    """The content of a record without the codings of its transfer, or None if it is too long."""
-    content = record.content_stream()
-    pieces, size = [], 0
-    while piece := content.read(min(1 << 16, limit + 1 - size)):
-        pieces.append(piece)
-        size += len(piece)
-        if size > limit:
-            return None
-    return b"".join(pieces)
+def _content(block: bytes, limit: int) -> tuple[str, str, bytes]:
+    """Status, content type and content of a response, without the codings of its transfer.
+
+    Raises:
+      EOFError, ValueError, zlib.error: it is damaged, or in a coding that is not read.
+    """
+    from warcio.bufferedreaders import ChunkedDataReader
+    from warcio.statusandheaders import StatusAndHeadersParser
+
+    stream = io.BytesIO(block)
+    headers = StatusAndHeadersParser(["HTTP/"], verify=False).parse(stream)
+    kind = headers.get_header("Content-Type") or ""
+    if (headers.get_header("Transfer-Encoding") or "").strip().lower() == "chunked":
+        data = ChunkedDataReader(stream).read()
+    else:
+        data = stream.read()
+    for coding in reversed((headers.get_header("Content-Encoding") or "").lower().split(",")):
+        data = _uncoded(data, coding.strip(), limit)
+    return headers.get_statuscode(), kind, data
+
+
+def _uncoded(data: bytes, coding: str, limit: int) -> bytes:
+    """The content without one coding; at most a byte more than `limit`."""
+    if coding in ("", "identity", "none", "utf-8"):
+        return data
+    if coding in ("gzip", "x-gzip"):
+        if not data.startswith(b"\x1f\x8b"):  # crawlers store it decoded, under the old header
+            return data
+        return zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(data, limit + 1)
+    if coding == "deflate":
+        # Some servers send the bare form, although the name means that with a header.
+        header = len(data) > 1 and data[0] & 15 == 8 and int.from_bytes(data[:2]) % 31 == 0
+        bits = zlib.MAX_WBITS if header else -zlib.MAX_WBITS
+        return zlib.decompressobj(bits).decompress(data, limit + 1)
+    raise ValueError(f"content coding {coding!r} is not read")
 
 
 def _charset(parameters: str) -> str:
@@ -156,7 +180,7 @@ def _charset(parameters: str) -> str:
     return ""
 
 
-class _BoundedLines:
+class _Lines:
     """A stream whose lines must be short, as those of headers are."""
 
     def __init__(self, stream: BinaryIO):

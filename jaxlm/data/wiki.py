@@ -13,7 +13,12 @@ from jaxlm.data.reading import Reading, SourceFile
 _CHUNK = 1 << 18
 _KEPT = ("title", "ns", "id", "model", "text")  # elements whose content is needed
 _FILE, _CATEGORY = "6", "14"  # numbers of namespaces
-_LEFT_OUT_TAGS = frozenset(["ref", "references", "gallery", "timeline", "imagemap", "style"])
+_LEFT_OUT_TAGS = frozenset(
+    ["chem", "gallery", "graph", "imagemap", "math", "ref", "references", "score", "style", "table",
+     "templatedata", "timeline"]
+)  # fmt: skip
+_UNCLOSED = 100  # brackets; the time of parsing grows with their number times the length
+_LANGUAGE = re.compile("[a-z]{2,3}")
 
 
 def read_wiki(stream: BinaryIO, file: SourceFile, reading: Reading) -> Iterator[Document]:
@@ -51,31 +56,45 @@ def plain_text(wikitext: str, dropped_links: frozenset[str]) -> str:
       dropped_links: names of namespaces, in lower case, whose links are no prose.
     """
     import mwparserfromhell
-    from mwparserfromhell.nodes import Comment, Heading, Tag, Template, Wikilink
 
-    code = mwparserfromhell.parse(wikitext, skip_style_tags=True)
-
-    def is_dropped(node: Any) -> bool:
-        if isinstance(node, Template | Comment):
-            return True
-        if isinstance(node, Wikilink):
-            namespace, colon, _ = str(node.title).partition(":")
-            return bool(colon) and namespace.strip().lower() in dropped_links
-        if isinstance(node, Tag):
-            return str(node.tag).strip().lower() in _LEFT_OUT_TAGS | {"table"}
-        return False
-
-    for node in code.filter(recursive=True, matches=is_dropped):
-        try:
-            code.remove(node)
-        except ValueError:  # it was inside of one that was removed
-            continue
-    for heading in code.filter(recursive=False, forcetype=Heading):
-        heading.title = mwparserfromhell.parse(f"{str(heading.title).strip()}")
-    text = code.strip_code(normalize=True, collapse=True)
+    text = "".join(_prose(mwparserfromhell.parse(wikitext, skip_style_tags=True), dropped_links))
     text = re.sub(r"'''?|__[A-Z]+__", "", text)
-    text = re.sub(r"(?m)^[*#:;]+[ \t]*", "", text)
-    return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+$", "", text, flags=re.M)).strip() + "\n"
+    text = re.sub(r"(?m)^[ \t]*\x00[\x00 \t]*|\x00|[ \t]+$", "", text)
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def _prose(code: Any, dropped_links: frozenset[str]) -> Iterator[str]:
+    """The pieces of text that a reader sees; a list's marker becomes a NUL.
+
+    The library's own `remove` and `strip_code` take time that grows with the square of the length.
+    """
+    from mwparserfromhell.nodes import ExternalLink, Heading, HTMLEntity, Tag, Text, Wikilink
+
+    for node in code.nodes:
+        if isinstance(node, Text):
+            yield node.value.replace("\0", "")
+        elif isinstance(node, HTMLEntity):
+            yield node.normalize()
+        elif isinstance(node, Heading):
+            yield "".join(_prose(node.title, dropped_links)).strip()
+        elif isinstance(node, ExternalLink):
+            if node.title is not None or not node.brackets:
+                yield from _prose(node.url if node.title is None else node.title, dropped_links)
+        elif isinstance(node, Wikilink):
+            prefix, colon, _ = str(node.title).partition(":")
+            prefix = prefix.strip().lower()
+            # A bare link to another language stands at the margin of a page.
+            hidden = prefix in dropped_links or (node.text is None and _LANGUAGE.fullmatch(prefix))
+            if not (colon and hidden):
+                yield from _prose(node.title if node.text is None else node.text, dropped_links)
+        elif isinstance(node, Tag):
+            name = str(node.tag).strip().lower()
+            if name == "br":
+                yield "\n"
+            elif name in ("li", "dd", "dt") and node.wiki_markup:
+                yield "\0"
+            elif name not in _LEFT_OUT_TAGS and node.contents is not None:
+                yield from _prose(node.contents, dropped_links)
 
 
 def _article(
@@ -90,10 +109,16 @@ def _article(
         reading.left_out("page that is no wikitext")
     elif "too long" in page:
         reading.length_problem(where)
+    elif _unclosed(page.get("text", "")) > _UNCLOSED:
+        reading.problem(f"{where}: over {_UNCLOSED} brackets that are never closed", "repair it")
     else:
         text = plain_text(page.get("text", ""), dropped_links)
         metadata = {"title": page.get("title", ""), "format": "wiki"}
         yield Document(text, file.source, page.get("id", ""), metadata)
+
+
+def _unclosed(wikitext: str) -> int:
+    return max(wikitext.count(a) - wikitext.count(b) for a, b in (("{{", "}}"), ("[[", "]]")))
 
 
 class _Refused(Exception):
