@@ -164,6 +164,8 @@ class StreamDecoder:
 
 def check_encodable(text: str) -> None:
     """Raises `InputError` if `text` holds a lone surrogate, which has no UTF-8 form."""
+    if text.isascii():
+        return
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -43,13 +43,23 @@ class SentencePieceTokenizer(Tokenizer):
         try:
             if not model_bytes:  # which would leave the processor empty, with lines on the terminal
                 raise RuntimeError("no bytes")
-            processor = sentencepiece.SentencePieceProcessor(model_proto=model_bytes)
-            self.vocab_size = processor.vocab_size()
-        except RuntimeError:
+            self._processor = sentencepiece.SentencePieceProcessor(model_proto=model_bytes)
+            self._read_pieces()
+        except (RuntimeError, UnicodeDecodeError):
             raise InputError("not a SentencePiece model: the file is damaged or foreign") from None
+        processor = self._processor
         self.kind = "sentencepiece" if lossless else "sentencepiece_model"
         self._model_bytes = model_bytes
-        self._processor = processor
+        mark_ids = [processor.piece_to_id(f"<0x{byte:02X}>") for byte in _SPACE_MARK.encode()]
+        if lossless and not all(processor.is_byte(i) for i in mark_ids):
+            raise InputError("the SentencePiece model has no byte pieces; train with byte_fallback")
+        self._mark_ids = mark_ids
+        self._lossless = lossless
+        self._puts_space = not lossless and processor.normalize("a").startswith(_SPACE_MARK)
+
+    def _read_pieces(self) -> None:
+        processor = self._processor
+        self.vocab_size = processor.vocab_size()
         roles = {
             "unk": processor.unk_id(),
             "bos": processor.bos_id(),
@@ -63,12 +73,6 @@ class SentencePieceTokenizer(Tokenizer):
             processor.id_to_piece(i): i for i in range(self.vocab_size) if processor.is_control(i)
         }
         self._bytes = [self._piece_bytes(i) for i in range(self.vocab_size)]
-        mark_ids = [processor.piece_to_id(f"<0x{byte:02X}>") for byte in _SPACE_MARK.encode()]
-        if lossless and not all(processor.is_byte(i) for i in mark_ids):
-            raise InputError("the SentencePiece model has no byte pieces; train with byte_fallback")
-        self._mark_ids = mark_ids
-        self._lossless = lossless
-        self._puts_space = not lossless and processor.normalize("a").startswith(_SPACE_MARK)
 
     def _piece_bytes(self, token_id: int) -> bytes:
         processor = self._processor

@@ -29,7 +29,7 @@ class JsonTokenizer(Tokenizer):
 
     Truncation, padding and added special tokens that the file asks for are left to the caller.
     Ids are those of the library `tokenizers`; byte-level BPE is encoded by `tiktoken` where that
-    is certain to give the same (see `jaxlm.tokenizers.tiktoken`), as it is several times faster.
+    is certain to give the same (see `jaxlm.tokenizers.tiktoken`), as it is faster.
 
     Args:
       content: the file; an object with the fields "model", "added_tokens" and so on.
@@ -49,15 +49,23 @@ class JsonTokenizer(Tokenizer):
         self._content = content
         self._description = _read(content)
         self._tokenizer = _build(self._description)
+        try:
+            self._prepare(roles, fast)
+        except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+            raise InputError(f"tokenizer.json is damaged: {error!r}") from None
+
+    def _prepare(self, roles: Mapping[str, str] | None, fast: bool) -> None:
         # Otherwise the spelling of a special token in a text would be that token.
         self._tokenizer.encode_special_tokens = True
         vocabulary: dict[str, int] = self._tokenizer.get_vocab(with_added_tokens=True)
         if not vocabulary:
             raise InputError("tokenizer.json holds an empty vocabulary")
+        if len(set(vocabulary.values())) < len(vocabulary):
+            raise InputError("tokenizer.json is damaged: two pieces have one id")
         self.vocab_size = max(vocabulary.values()) + 1
         added = self._description["added_tokens"]
         special = {a["content"]: vocabulary[a["content"]] for a in added if a["special"]}
-        unknown = _unknown(self._description["model"])
+        unknown = _unknown(self._description["model"], vocabulary)
         roles = guess_roles(special, unknown) if roles is None else roles
         if strange := [spelling for spelling in roles.values() if spelling not in vocabulary]:
             raise InputError(f"special token {strange[0]!r} is not in the vocabulary")
@@ -211,11 +219,16 @@ def _build(description: Mapping[str, Any]) -> tokenizers.Tokenizer:
         raise InputError(f"no tokenizer.json that `tokenizers` reads: {error}") from None
 
 
-def _unknown(model: Mapping[str, Any]) -> str | None:
+def _unknown(model: Mapping[str, Any], vocabulary: Mapping[str, int]) -> str | None:
     """The spelling of the token for what is not known."""
     if isinstance(model.get("unk_id"), int):  # unigram
         return model["vocab"][model["unk_id"]][0]
-    return model.get("unk_token")
+    spelling = model.get("unk_token")
+    if spelling in vocabulary:
+        return spelling
+    if model.get("type", "BPE") not in ("BPE", "Unigram"):  # they fail at an unknown word
+        raise InputError(f"tokenizer.json is damaged: {spelling!r} is not in its vocabulary")
+    return None
 
 
 def _parts(component: Mapping[str, Any] | None, name: str) -> Iterator[Mapping[str, Any]]:

@@ -8,13 +8,15 @@ import random
 import pytest
 import sentencepiece
 import tokenizers
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jaxlm.errors import InputError
 from jaxlm.tokenizers.base import load_tokenizer, save_tokenizer
 from jaxlm.tokenizers.byte_alphabet import BYTE_OF_CHARACTER, bytes_to_piece, piece_to_bytes
 from jaxlm.tokenizers.byte_bpe import json_bytes, train_byte_bpe
 from jaxlm.tokenizers.pretrained import read_pretrained, read_rank_file
-from jaxlm.tokenizers.tiktoken import _LONG_SPACE, GPT2_PATTERN
+from jaxlm.tokenizers.tiktoken import GPT2_PATTERN, has_long_space
 from jaxlm.tokenizers.tokenizer_json import JsonTokenizer
 from jaxlm.tokenizers.wordpiece import wordpiece_json
 
@@ -102,7 +104,7 @@ def test_fast_path_equals_the_library(shared, trained):
              "\u00a0", "\u2003", "x", "İ", "_", "\x1c", "\x85", "\u0664",
              "<|endoftext|>"]  # fmt: skip
     texts = ["".join(generator.choices(words, k=generator.randrange(40))) for _ in range(300)]
-    texts += [" " * 499 + "x", " " * 5000 + "x\n" + "\n" * 2000, "a" * 5000, ""]
+    texts += [" " * 499 + "x", " " * 5000 + "x\n" + "\n" * 2000, "a" * 50_000, ""]
     for tokenizer in (trained, *(read_pretrained(shared / "data" / "tokenizers" / n)
                                  for n in ("gpt2", "smollm2"))):  # fmt: skip
         assert tokenizer.is_fast
@@ -110,12 +112,21 @@ def test_fast_path_equals_the_library(shared, trained):
         expected = [e.ids for e in other.encode_batch(texts, add_special_tokens=False)]
         assert [tokenizer.encode(text) for text in texts] == expected
         assert tokenizer.encode_batch(texts) == expected
+        many = [text for text in texts for _ in range(30)]  # several groups, for several threads
+        assert tokenizer.encode_batch(many) == [ids for ids in expected for _ in range(30)]
 
 
 @pytest.mark.parametrize("text", ["a" * 10**6, " " * 10**6 + "a", "\n" * 10**6, "!" * 10**6])
 def test_long_runs(trained, text):
     assert trained.decode(trained.encode(text)) == text
-    assert bool(_LONG_SPACE.search(text)) == (text[0] in " \n")
+    assert has_long_space(text) == (text[0] in " \n")
+
+
+@given(before=st.integers(0, 600), run=st.integers(0, 600), mark=st.sampled_from(" \n\u3000\x85"))
+def test_long_space(before, run, mark):
+    found = has_long_space("a" * before + mark * run + "b" * 300)
+    if run >= 499 or run < 250:
+        assert found == (run >= 499)
 
 
 def without_fast_path(tokenizer, **changes):
