@@ -183,7 +183,7 @@ def flow_chart(steps: Sequence[FlowStep], *, title: str) -> str:
       steps: at least one; values finite and not negative.
       title: what is shown, with its unit.
     """
-    left, widest, line, bar, gap = 128, 124, 15, 18, 16
+    left, widest, line, bar, gap = 140, 118, 15, 18, 16
     scale = widest / (max(step.value for step in steps) or 1.0)
     parts: list[str] = []
     y, before = 4.0, None
@@ -208,9 +208,7 @@ def flow_chart(steps: Sequence[FlowStep], *, title: str) -> str:
             text = f"{name}: {number(value)}{share}"
             at = left + width + 10
             parts.append(_text(at, y + 13 + line * index, text, most=int((WIDTH - at) / 6.4)))
-        parts.append(
-            _text(left - 10, y + 8, step.name, anchor="end", kind="name", most=(left - 10) // 7)
-        )
+        parts.append(_text(left - 10, y + 8, step.name, anchor="end", kind="name", most=17))
         parts.append(_text(left - 10, y + 22, number(step.value), anchor="end"))
         before = (left + rest, y + bar)
         y += max(bar + gap, line * len(losses) + 8, 36)
