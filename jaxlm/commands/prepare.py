@@ -1,98 +1,128 @@
-"""The data of a run: its corpus read, its tokenizer trained, its tokens written."""
+"""The data of a run: its corpus through the data line, or what has been prepared before."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+import dataclasses
+from collections.abc import Sequence
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from jaxlm.data.corpus import embedded_documents
-from jaxlm.data.documents import Document
-from jaxlm.data.prepare import PreparedData, prepare
-from jaxlm.data.shards import MANIFEST
-from jaxlm.data.sources import DocumentCounts, OptionNames, read_documents
+from jaxlm.commands.execution import available_cores, stage_progress
+from jaxlm.data.cleaning.config import basic, web
+from jaxlm.data.deduplicate import DeduplicationConfig
+from jaxlm.data.near_duplicates import NearConfig
+from jaxlm.data.prepare import LineConfig, PreparedData, open_prepared, prepare
+from jaxlm.data.reading import OptionNames, ReadSettings
+from jaxlm.data.shards import TokenShards
+from jaxlm.data.stages import processes
+from jaxlm.errors import InputError
+from jaxlm.evaluation.data_report import write_data_report
 from jaxlm.tokenizers.base import Tokenizer
-from jaxlm.tokenizers.character import CharacterTokenizer
-from jaxlm.tokenizers.sentencepiece import train_sentencepiece
-from jaxlm.training.config import RunConfig
+from jaxlm.tokenizers.train import SIZED, train_tokenizer
+from jaxlm.training.config import DataConfig, RunConfig
 from jaxlm.training.config_file import to_dict
 from jaxlm.training.run_directory import RunDirectory
 
-_OPTIONS = OptionNames(
-    corpus="--corpus",
-    text_field="--data.text-field",
-    encoding="--data.encoding",
-    skip="with --data.on-error skip",
-)
+_CLEANING = {"none": None, "basic": basic(), "web": web()}
+# Fields that say how prepared tokens are used, not how they are made.
+_LATER = ("heldout_fraction", "prepared", "weights", "packing")
 
 
-def prepare_data(config: RunConfig, directory: RunDirectory, console: Console) -> PreparedData:
-    """The tokenizer and token files of a run, made now or found finished."""
-    counts = DocumentCounts()
-    documents: Iterable[Document]
-    if (directory.data / MANIFEST).is_file():
-        documents = ()  # prepared earlier; the corpus need not be there any more
-    elif config.corpus:
-        documents = read_documents(
-            config.corpus,
-            text_field=config.data.text_field,
-            encoding=config.data.encoding,
-            on_error=config.data.on_error,
-            counts=counts,
-            options=_OPTIONS,
-        )
+@dataclasses.dataclass(frozen=True)
+class RunData:
+    """What a run trains on: one or several sources of one tokenizer."""
+
+    tokenizer: Tokenizer
+    train: Sequence[TokenShards]
+    heldout: Sequence[TokenShards]
+    weights: Sequence[float]
+
+
+def open_data(config: RunConfig, directory: RunDirectory, console: Console) -> RunData:
+    """The data of a run: prepared now, found finished, or that of `--data.prepared`.
+
+    Raises:
+      InputError: bad input; prepared folders of different tokenizers.
+    """
+    if not config.data.prepared:
+        sources = [_prepare(config, directory, console)]
     else:
-        documents = embedded_documents()
+        sources = [open_prepared(path) for path in config.data.prepared]
+        for path, source in zip(config.data.prepared, sources, strict=True):
+            if source.tokenizer.fingerprint != sources[0].tokenizer.fingerprint:
+                raise InputError(
+                    f"--data.prepared {path}: its tokenizer is not that of "
+                    f"{config.data.prepared[0]}; tokenize both with the same one"
+                )
+            _tell(source, console, name=path)
+    return RunData(
+        sources[0].tokenizer,
+        [source.train for source in sources],
+        [source.heldout for source in sources],
+        config.data.weights or [len(source.train.tokens) for source in sources],
+    )
 
-    def train_tokenizer(texts: Any) -> Tokenizer:
-        if config.data.tokenizer == "character":
-            characters: set[str] = set()
-            for text in texts:
-                characters.update(text)
-            return CharacterTokenizer(characters, specials=True)
-        return train_sentencepiece(
-            texts, config.model.vocab_size, model_type=config.data.tokenizer, seed=config.seed
-        )
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task("reading the corpus")
-        names = {
-            "documents": "reading the corpus: {done:,} documents",
-            "tokenizer": "training the tokenizer: {done:,} of {total:,} documents read",
-            "tokens": "tokenising: {done:,} of {total:,} documents",
-        }
-
-        def progress(stage: str, done: int, total: int | None) -> None:
-            bar.update(task, description=names[stage].format(done=done, total=total or 0))
-
-        vocabulary = None if config.data.tokenizer == "character" else config.model.vocab_size
+def _prepare(config: RunConfig, directory: RunDirectory, console: Console) -> PreparedData:
+    data = config.data
+    line = LineConfig(
+        ReadSettings(
+            text_field=data.text_field,
+            encoding=data.encoding,
+            on_error=data.on_error,
+            options=OptionNames(
+                "--corpus", "--data.text-field", "--data.encoding", "with --data.on-error skip"
+            ),
+        ),
+        _CLEANING[data.cleaning],
+        _deduplication(data),
+    )
+    sized = data.tokenizer in SIZED
+    with stage_progress(console) as progress:
         prepared = prepare(
-            documents,
+            config.corpus,
             directory.data,
-            train_tokenizer=train_tokenizer,
+            line,
+            train_tokenizer=lambda texts: train_tokenizer(
+                data.tokenizer, texts, config.model.vocab_size, seed=config.seed
+            ),
             settings={
-                "corpus": list(config.corpus),
-                "vocabulary": vocabulary,
-                **{k: v for k, v in to_dict(config.data).items() if k != "heldout_fraction"},
+                "vocabulary": config.model.vocab_size if sized else None,
+                **{k: v for k, v in to_dict(data).items() if k not in _LATER},
             },
-            context_length=config.model.context_length,
             seed=config.seed,
-            heldout_fraction=config.data.heldout_fraction,
-            counts=counts,
+            heldout_fraction=data.heldout_fraction,
+            context_length=config.model.context_length,
+            engine=processes(available_cores()),
             progress=progress,
         )
-    train, heldout, read = (prepared.manifest[name] for name in ("train", "heldout", "counts"))
+    _tell(prepared, console)
+    if not (directory.data / "report.html").exists():
+        stages = sorted((directory.data / "stages").iterdir())
+        write_data_report([*stages, directory.data / "tokens"], directory.data / "report.html")
+    return prepared
+
+
+def _deduplication(data: DataConfig) -> DeduplicationConfig | None:
+    if data.duplicates == "keep":
+        return None
+    return DeduplicationConfig(near=NearConfig(enabled=data.duplicates == "near"))
+
+
+def _tell(prepared: PreparedData, console: Console, name: str = "corpus") -> None:
+    train, heldout, read = (prepared.manifest[n] for n in ("train", "heldout", "counts"))
+    left_out = {
+        "duplicates": "duplicates",
+        "cleaned_away": "by cleaning",
+        "empty": "empty",
+        "skipped": "unreadable",
+    }
+    counts = ", ".join(f"{read[key]:,} {text}" for key, text in left_out.items() if key in read)
+    documents = f"{read['kept']:,} documents ({counts} left out); " if read else ""
     console.print(
-        f"corpus: {read['kept']:,} documents ({read['duplicates']:,} duplicates, "
-        f"{read['empty']:,} empty, {read['skipped']:,} unreadable left out); training "
-        f"{train['tokens']:,} tokens, held out {heldout['tokens']:,} tokens in "
-        f"{heldout['documents']:,} parts; {train['bytes'] / train['tokens']:.2f} bytes per token",
+        f"{name}: {documents}training {train['tokens']:,} tokens, held out "
+        f"{heldout['tokens']:,} tokens in {heldout['documents']:,} parts; "
+        f"{train['bytes'] / train['tokens']:.2f} bytes per token",
         highlight=False,
         soft_wrap=True,
     )
-    return prepared

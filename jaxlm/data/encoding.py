@@ -180,6 +180,9 @@ def _two_bytes(head: bytes) -> str:
     even, odd = head[::2].count(0) / max(pairs, 1), head[1::2].count(0) / max(pairs, 1)
     if max(even, odd) < 0.4 or min(even, odd) > 0.05:
         return ""
+    letters = head[::2] if odd > even else head[1::2]
+    if sum(byte < 32 and byte not in b"\t\n\f\r" for byte in letters) > len(letters) // 20:
+        return ""  # no text
     return "utf-16-le" if odd > even else "utf-16-be"
 
 

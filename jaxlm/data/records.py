@@ -15,7 +15,7 @@ from jaxlm.data.reading import Reading, SourceFile
 from jaxlm.errors import InputError
 from jaxlm.tokenizers.base import check_encodable
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16
 
 
 def record_document(
