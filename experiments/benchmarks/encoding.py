@@ -1,7 +1,7 @@
 """How fast tokenizers encode, beside the libraries that others call themselves.
 
-Shows: every kind is bounded by its library; byte-level BPE goes by `tiktoken` and is several times
-as fast as the same vocabulary in `tokenizers`.
+Shows: every kind is as fast as its library; byte-level BPE goes by `tiktoken`, in groups of
+documents, and is faster than both `tokenizers` and `tiktoken`'s own batches with the same ids.
 
     python experiments/benchmarks/encoding.py
     python experiments/benchmarks/encoding.py --corpus my_texts/ --vocab-size 16000
@@ -10,8 +10,13 @@ All tokenizers are trained on the same sample and encode the same documents, in 
 core; the rounds are interleaved, and the median of each is reported. The peers have the very
 vocabulary of the kind they stand beside, and their ids are compared with its ids.
 
-Cost: about three minutes on one core with the default corpus.
-Came out: see `RESULT`.
+Cost: about a minute on one core with the default corpus.
+Came out (documentation in 11,798 short documents, 4.0 MB, `tokenizers` 0.23, `tiktoken` 0.14),
+MB/s: byte_bpe 12.5 (3.9 times `tokenizers`, 2.4 times `tiktoken`), GPT-2's vocabulary 14.7 (4.9 and
+3.0 times), SmolLM2's 14.1 (4.9 times `tokenizers`), bpe 6.3 and unigram 22.5 (both as
+`sentencepiece`), wordpiece 3.1 (as `tokenizers`), word 12.7, word_character 10.5, character 30,
+bytes 79. On three documents of 1.1 MB: byte_bpe 21.8 (8.1 times `tokenizers`, 1.3 times `tiktoken`),
+bpe 2.5, as `sentencepiece`.
 """
 
 from __future__ import annotations
