@@ -19,6 +19,7 @@ from jaxlm import __version__
 from jaxlm.errors import JaxlmError, StoppedError
 
 VERBS = {
+    "data": "collect, clean, deduplicate and tokenise a corpus, stage by stage",
     "tokenizer": "train a tokenizer, compare several, show the pieces of a text",
     "train": "train a decoder on a corpus, or continue a run",
     "evaluate": "score a trained model on text",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, get_args
 
 import tyro
@@ -35,7 +36,7 @@ def parse_run(arguments: Sequence[str], *, program: str, description: str) -> Ru
     if arguments and arguments[0].endswith((".yaml", ".yml")):
         data, where = read_yaml(arguments[0]), arguments[0]
         arguments = arguments[1:]
-    size = _size(arguments) or data.get("size", "tiny")
+    size = flag_value(arguments, "--size") or data.get("size", "tiny")
     default = reference(size if size in get_args(Size) else "tiny")  # type: ignore[arg-type]
     if data:
         default, found = from_dict(data, default, where=where)
@@ -80,18 +81,39 @@ def parse(
     )
 
 
+def run_action(
+    program: str,
+    description: str,
+    actions: Mapping[str, Callable[[Sequence[str]], int]],
+    arguments: Sequence[str],
+) -> int:
+    """Runs the action that the first argument names; returns the exit status."""
+    if not arguments or arguments[0] in ("--help", "-h"):
+        print(f"usage: {program} ACTION [options]\n\n{description}", end="")
+        return 0 if arguments else 2
+    if arguments[0] not in actions:
+        near = difflib.get_close_matches(arguments[0], actions, n=1, cutoff=0.0)[0]
+        print(
+            f"{program}: unknown action {arguments[0]!r}; the nearest is {near!r}. Known are "
+            f"{', '.join(actions)}",
+            file=sys.stderr,
+        )
+        return 2
+    return actions[arguments[0]](arguments[1:])
+
+
 def write_now(text: str) -> None:
     """Shows text that goes on, without waiting for its line to end."""
     print(text, end="", flush=True)
 
 
-def _size(arguments: Sequence[str]) -> str | None:
-    """The last --size, as the parser takes it."""
+def flag_value(arguments: Sequence[str], flag: str) -> str | None:
+    """The last value of a flag, as the parser takes it, for what is needed before parsing."""
     found = None
     for position, argument in enumerate(arguments):
-        if argument.startswith("--size="):
-            found = argument.removeprefix("--size=")
-        if argument == "--size" and position + 1 < len(arguments):
+        if argument.startswith(f"{flag}="):
+            found = argument.removeprefix(f"{flag}=")
+        if argument == flag and position + 1 < len(arguments):
             found = arguments[position + 1]
     return found
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -15,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jaxlm.commands.options import parse
+from jaxlm.commands.options import parse, run_action
 from jaxlm.data.documents import Document
 from jaxlm.data.sources import OptionNames, read_documents
 from jaxlm.data.stages import MANIFEST
@@ -117,18 +115,7 @@ class Show:
 def main(arguments: Sequence[str]) -> int:
     """Runs the command; returns its exit status."""
     actions = {"train": train, "evaluate": evaluate, "show": show}
-    if not arguments or arguments[0] in ("--help", "-h"):
-        print(f"usage: jaxlm tokenizer ACTION [options]\n\n{DESCRIPTION}", end="")
-        return 0 if arguments else 2
-    if arguments[0] not in actions:
-        near = difflib.get_close_matches(arguments[0], actions, n=1, cutoff=0.0)[0]
-        print(
-            f"jaxlm tokenizer: unknown action {arguments[0]!r}; the nearest is {near!r}. Known are "
-            f"{', '.join(actions)}",
-            file=sys.stderr,
-        )
-        return 2
-    return actions[arguments[0]](arguments[1:])
+    return run_action("jaxlm tokenizer", DESCRIPTION, actions, arguments)
 
 
 def train(arguments: Sequence[str]) -> int:

@@ -18,10 +18,10 @@ from rich.table import Table
 
 from jaxlm import platform
 from jaxlm.commands.options import parse_run
-from jaxlm.commands.prepare import prepare_data
+from jaxlm.commands.prepare import RunData, open_data
 from jaxlm.data.loader import BatchLoader
+from jaxlm.data.mixture import MixtureLoader
 from jaxlm.data.packing import plan_rows
-from jaxlm.data.prepare import PreparedData
 from jaxlm.data.shards import TokenShards
 from jaxlm.errors import InputError, JaxlmError, NonFiniteError, StoppedError
 from jaxlm.evaluation.perplexity import Score, evaluate, uniform_baseline, unigram_baseline
@@ -88,9 +88,9 @@ def _run(config: RunConfig, directory: RunDirectory, console: Console) -> int:
     platform.configure(config.platform, devices=config.mesh.devices, log=say)
     platform.allow_dtypes(config.model.param_dtype, config.model.compute_dtype)
     platform.check_devices(config.platform, config.mesh.devices)
-    prepared = prepare_data(config, directory, console)
+    prepared = open_data(config, directory, console)
     check_prompts(config, prepared.tokenizer)
-    if config.data.tokenizer == "character":
+    if prepared.tokenizer.vocab_size != config.model.vocab_size:  # given, or not to be chosen
         model_config = dataclasses.replace(config.model, vocab_size=prepared.tokenizer.vocab_size)
         config = dataclasses.replace(config, model=model_config)
     directory.write_config(config)
@@ -116,7 +116,7 @@ def _run(config: RunConfig, directory: RunDirectory, console: Console) -> int:
 def _train(
     config: RunConfig,
     directory: RunDirectory,
-    prepared: PreparedData,
+    prepared: RunData,
     mesh: Mesh,
     console: Console,
     say: Any,
@@ -129,16 +129,9 @@ def _train(
     optimizer = make_optimizer(config.optimizer, schedule, decayed(parameters))
     abstract, make_state = plan_state(model, parameters, optimizer, seed=config.seed, mesh=mesh)
 
-    def rows_of(split: TokenShards) -> BatchLoader:
-        return BatchLoader(
-            split.tokens,
-            plan_rows(split.lengths, config.model.context_length),
-            batch_size=training.batch_size,
-            seed=config.seed,
-            identity=split.fingerprint,
-        )
-
-    loader, heldout = rows_of(prepared.train), rows_of(prepared.heldout)
+    loader, heldout = (
+        make_loader(config, split, prepared.weights) for split in (prepared.train, prepared.heldout)
+    )
     checkpointer = stack.enter_context(
         Checkpointer(
             directory.checkpoints,
@@ -160,7 +153,7 @@ def _train(
     loss_fn = next_token_loss(model)
     loss_step = make_loss_step(loss_fn)
     heldout_rows = max(mesh.size, training.batch_size // training.accumulate)
-    heldout_bytes = int(prepared.heldout.byte_counts.sum())
+    heldout_bytes = sum(int(shards.byte_counts.sum()) for shards in prepared.heldout)
 
     scores: dict[int, Score] = {}
 
@@ -228,15 +221,11 @@ def _train(
         )
 
     model_score = score(result.state)
-    first_tokens = np.bincount(
-        prepared.heldout.tokens[prepared.heldout.offsets[:-1].astype(np.int64)],
-        minlength=tokenizer.vocab_size,
+    # The beginning of a text is never predicted, in training and in the held-out split.
+    train_counts, predicted = (
+        np.sum([predicted_counts(shards) for shards in split], axis=0)
+        for split in (prepared.train, prepared.heldout)
     )
-    predicted = prepared.heldout.token_counts.astype(np.int64) - first_tokens
-    # The beginning of a text is never predicted: it does not count in training either.
-    train_counts = prepared.train.token_counts.astype(np.int64)
-    if tokenizer.bos_id is not None:
-        train_counts[tokenizer.bos_id] -= len(prepared.train.lengths)
     unigram = unigram_baseline(model_score, train_counts, predicted)
     if not math.isfinite(model_score.nats):
         raise NonFiniteError(
@@ -256,6 +245,32 @@ def _train(
         "compile_seconds": result.compile_seconds,
         "skipped_steps": int(result.state.skipped),
     }
+
+
+def make_loader(
+    config: RunConfig, split: Sequence[TokenShards], weights: Sequence[float]
+) -> BatchLoader | MixtureLoader:
+    """The rows of one split: of its one source, or of several by their weights."""
+    loaders = [
+        BatchLoader(
+            shards.tokens,
+            plan_rows(shards.lengths, config.model.context_length, config.data.packing),
+            batch_size=config.training.batch_size,
+            seed=config.seed,
+            identity=shards.fingerprint,
+        )
+        for shards in split
+    ]
+    if len(loaders) == 1:
+        return loaders[0]
+    return MixtureLoader(loaders, weights, batch_size=config.training.batch_size, seed=config.seed)
+
+
+def predicted_counts(shards: TokenShards) -> np.ndarray:
+    """How often each id is a target, int64 [vocab_size]: all but the first of each document."""
+    kept = shards.offsets[:-1][shards.lengths > 0].astype(np.int64)
+    first = np.bincount(shards.tokens[kept], minlength=shards.vocab_size)
+    return shards.token_counts.astype(np.int64) - first
 
 
 def check_prompts(config: RunConfig, tokenizer: Tokenizer) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from jaxlm.data.packing import RowPlan
+from jaxlm.data.token_array import TokenArray
 from jaxlm.errors import InputError
 
 Batch = dict[str, np.ndarray]
@@ -37,7 +38,7 @@ class BatchLoader:
 
     def __init__(
         self,
-        tokens: np.ndarray,
+        tokens: np.ndarray | TokenArray,
         plan: RowPlan,
         *,
         batch_size: int,
@@ -49,8 +50,8 @@ class BatchLoader:
             raise InputError("no document has two tokens, so that there is nothing to train on")
         if int((plan.token_start + plan.length).max()) >= len(tokens):
             raise InputError(f"the row plan is of a larger token file than this of {len(tokens)}")
-        _check_batch_size(batch_size)
-        self._tokens = np.asarray(tokens)
+        check_batch_size(batch_size)
+        self._tokens = tokens if isinstance(tokens, TokenArray) else np.asarray(tokens)
         self._plan = plan
         self._batch_size = batch_size
         self._seed = seed
@@ -58,11 +59,17 @@ class BatchLoader:
         self._identity = identity
         self.rows_per_epoch = plan.rows
 
-    def batch(self, rows_consumed: int) -> Batch:
-        """The batch that follows after `rows_consumed` rows, whatever came before."""
+    def batch(self, rows_consumed: int, rows: slice = slice(None)) -> Batch:
+        """The batch that follows after `rows_consumed` rows, whatever came before.
+
+        `rows` takes some of its rows, such as those of one host: nothing else is read.
+        """
         if rows_consumed < 0:
             raise InputError(f"rows consumed must not be negative, got {rows_consumed}")
-        index = rows_consumed + np.arange(self._batch_size, dtype=np.int64)
+        return self.rows(rows_consumed + np.arange(self._batch_size, dtype=np.int64)[rows])
+
+    def rows(self, index: np.ndarray) -> Batch:
+        """The rows at places `index` (int64 [n]) of the endless sequence of epochs."""
         epoch, row = np.divmod(index, self.rows_per_epoch)
         if self._shuffle:
             row = permute(row, self.rows_per_epoch, self._seed, epoch)
@@ -70,7 +77,7 @@ class BatchLoader:
 
     def evaluation_batches(self, batch_size: int) -> Iterator[Batch]:
         """Every row once, in order; the last batch is filled up with empty rows."""
-        _check_batch_size(batch_size)
+        check_batch_size(batch_size)
         for start in range(0, self.rows_per_epoch, batch_size):
             rows = np.arange(start, min(start + batch_size, self.rows_per_epoch))
             batch = self._gather(rows)
@@ -81,7 +88,7 @@ class BatchLoader:
     def fingerprint(self) -> str:
         """A hash of everything but the batch size that determines the order of the rows."""
         plan = self._plan
-        identity = self._identity or _digest(self._tokens)
+        identity = self._identity or _digest(np.asarray(self._tokens))
         settings = repr((identity, plan.context_length, self._seed, self._shuffle)).encode()
         return _digest(plan.row_starts, plan.token_start, plan.length, settings)
 
@@ -132,7 +139,7 @@ class ContiguousLoader:
     """
 
     def __init__(self, tokens: np.ndarray, *, context_length: int, batch_size: int, seed: int):
-        _check_batch_size(batch_size)
+        check_batch_size(batch_size)
         if context_length < 1 or len(tokens) <= context_length:
             raise InputError(
                 f"{len(tokens)} tokens are too few for a context of {context_length} and its "
@@ -154,7 +161,7 @@ class ContiguousLoader:
 
     def evaluation_batches(self, batch_size: int) -> Iterator[Batch]:
         """Windows that cover every transition once; what is over at the end is masked."""
-        _check_batch_size(batch_size)
+        check_batch_size(batch_size)
         for start in range(0, self.rows_per_epoch, batch_size):
             yield self._windows(np.arange(start, start + batch_size) * self._context)
 
@@ -219,6 +226,7 @@ def _digest(*parts: np.ndarray | bytes) -> str:
     return digest.hexdigest()
 
 
-def _check_batch_size(batch_size: int) -> None:
+def check_batch_size(batch_size: int) -> None:
+    """Raises `InputError` for a batch without rows."""
     if batch_size < 1:
         raise InputError(f"a batch needs at least 1 row, got {batch_size}")

@@ -2,13 +2,14 @@
 
 Offline best-fit-decreasing: the largest pieces first, each into the fullest row that has room.
 Only documents longer than a row are cut (Ding et al. 2024, "Fewer truncations improve language
-modeling", arXiv:2404.10830).
+modeling", arXiv:2404.10830). Or end to end, as most codebases do, cut where a row ends.
 """
 
 from __future__ import annotations
 
 import bisect
 import dataclasses
+from typing import Literal
 
 import numpy as np
 
@@ -27,12 +28,14 @@ class RowPlan:
       row_starts: int64 [rows + 1]; row r holds fragments `row_starts[r]` to `row_starts[r + 1]`.
       token_start: int64 [fragments].
       length: int64 [fragments].
+      documents_cut: how many documents stand in more than one fragment.
     """
 
     context_length: int
     row_starts: np.ndarray
     token_start: np.ndarray
     length: np.ndarray
+    documents_cut: int
 
     @property
     def rows(self) -> int:
@@ -45,7 +48,11 @@ class RowPlan:
         return float(self.length.sum()) / max(1, self.rows * self.context_length)
 
 
-def plan_rows(document_lengths: np.ndarray, context_length: int) -> RowPlan:
+def plan_rows(
+    document_lengths: np.ndarray,
+    context_length: int,
+    packing: Literal["best_fit", "concatenate"] = "best_fit",
+) -> RowPlan:
     """Packs documents that lie one after another in a token file into rows.
 
     A document of L tokens has L - 1 transitions (a token and the one after it), and each stands in
@@ -55,6 +62,8 @@ def plan_rows(document_lengths: np.ndarray, context_length: int) -> RowPlan:
     Args:
       document_lengths: integers [documents], tokens of each document.
       context_length: slots of a row, at least 1.
+      packing: "best_fit" cuts only documents longer than a row; "concatenate" puts them end to
+        end in their order, so that about one document a row is cut.
 
     Raises:
       InputError: a context length below 1.
@@ -64,6 +73,8 @@ def plan_rows(document_lengths: np.ndarray, context_length: int) -> RowPlan:
     lengths = np.asarray(document_lengths, np.int64)
     document_start = np.cumsum(lengths) - lengths
     slots = np.maximum(lengths - 1, 0)
+    if packing == "concatenate":
+        return _concatenated(document_start, slots, context_length)
     # Whole rows of long documents, then what remains of every document.
     whole = slots // context_length
     rows = int(whole.sum())
@@ -81,7 +92,25 @@ def plan_rows(document_lengths: np.ndarray, context_length: int) -> RowPlan:
     order = np.lexsort((first_slot, row))
     counts = np.bincount(row, minlength=rows + bins)
     row_starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return RowPlan(context_length, row_starts, token_start[order], length[order])
+    cut = int((slots > context_length).sum())
+    return RowPlan(context_length, row_starts, token_start[order], length[order], cut)
+
+
+def _concatenated(document_start: np.ndarray, slots: np.ndarray, context_length: int) -> RowPlan:
+    kept = np.flatnonzero(slots)
+    begin = np.cumsum(slots[kept]) - slots[kept]  # the first slot of each document
+    total = int(slots.sum())
+    rows = -(-total // context_length)
+    # A fragment begins with a document and with a row.
+    starts = np.union1d(begin, np.arange(rows) * context_length)
+    document = np.searchsorted(begin, starts, side="right") - 1
+    return RowPlan(
+        context_length,
+        np.searchsorted(starts, np.arange(rows + 1) * context_length),
+        document_start[kept][document] + starts - begin[document],
+        np.diff(starts, append=total),
+        int((np.bincount(document) > 1).sum()) if rows else 0,
+    )
 
 
 def _best_fit_decreasing(sizes: np.ndarray, capacity: int) -> tuple[np.ndarray, np.ndarray, int]:

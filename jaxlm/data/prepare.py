@@ -1,37 +1,52 @@
-"""Documents to a tokenizer and token files of a training and a held-out split."""
+"""The whole data line in one call: a corpus to a tokenizer and the tokens of two splits."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxlm.data.deduplication import without_duplicates
-from jaxlm.data.documents import Document
-from jaxlm.data.shards import MANIFEST, TokenShards, TokenWriter, open_tokens
-from jaxlm.data.sources import DocumentCounts
-from jaxlm.errors import InputError, JaxlmError
-from jaxlm.files import directory_atomic, write_atomic
-from jaxlm.tokenizers.base import Tokenizer, document_ends, load_tokenizer, save_tokenizer
+from jaxlm.data.cleaning.config import CleaningConfig
+from jaxlm.data.cleaning.pipeline import clean
+from jaxlm.data.collect import collect
+from jaxlm.data.deduplicate import DeduplicationConfig, deduplicate
+from jaxlm.data.reading import ReadSettings
+from jaxlm.data.shards import TokenShards
+from jaxlm.data.sources import EMBEDDED
+from jaxlm.data.stages import MANIFEST, Engine, Progress, claim, in_process
+from jaxlm.data.store import DocumentStore, open_store
+from jaxlm.data.tokenize import SPLITS, Split, open_token_store, tokenize_store
+from jaxlm.errors import InputError
+from jaxlm.files import write_atomic
+from jaxlm.tokenizers.base import Tokenizer, load_tokenizer, save_tokenizer
 
-Progress = Callable[[str, int, int | None], None]
-"""Called with the name of the stage, what is done of it, and of how much (if it is known)."""
+_FORMAT = 2
+# Stages whose documents are needed only until they are tokenised, in their order.
+PASSING = ("collect", "clean", "deduplicate")
+# A corpus of fewer documents has its split looked up instead of left to chance.
+_SMALL = 100_000
 
-_FORMAT = 1
-_STORE = "documents.jsonl"
-_SECTIONS = ("train", "heldout")
+
+@dataclasses.dataclass(frozen=True)
+class LineConfig:
+    """How a corpus is read, cleaned and deduplicated."""
+
+    reading: ReadSettings = dataclasses.field(default_factory=ReadSettings)
+    cleaning: CleaningConfig | None = None
+    """None leaves texts as they are."""
+    deduplication: DeduplicationConfig | None = None
+    """None keeps duplicates."""
 
 
 @dataclasses.dataclass(frozen=True)
 class PreparedData:
     """A finished directory: its tokenizer, its two splits, and the manifest's numbers.
 
-    `manifest` holds "settings", "counts" (of `DocumentCounts`), and for "train" and "heldout" the
-    "documents" (parts), "characters", "bytes" and "tokens".
+    `manifest` holds "settings", "counts" of documents, and for "train" and "heldout" the
+    "documents" (parts), "characters", "bytes" and "tokens". `stages/` has what every stage did.
     """
 
     directory: Path
@@ -42,63 +57,105 @@ class PreparedData:
 
 
 def prepare(
-    documents: Iterable[Document],
+    corpus: Sequence[str],
     directory: str | Path,
+    line: LineConfig,
     *,
     train_tokenizer: Callable[[Iterable[str]], Tokenizer],
     settings: Mapping[str, Any],
-    context_length: int,
     seed: int,
     heldout_fraction: float = 0.02,
-    counts: DocumentCounts | None = None,
+    context_length: int = 1,
+    keep_documents: bool = False,
+    engine: Engine = in_process,
     progress: Progress | None = None,
 ) -> PreparedData:
-    """Writes `directory` (atomically), or opens it if it was finished with the same settings.
-
-    Exact duplicates are left out. Long documents are divided at the ends of paragraphs or lines
-    into parts of at most min(32768, max(1024, total characters // 64)) characters, so that the
-    held-out split of a small corpus is no single document; parts of one document may fall on both
-    sides. A part is held out by a hash of (seed, source, identifier, part). The tokenizer sees
-    training text only. Memory grows by 16 bytes for each document.
+    """Writes `directory`, goes on where it was interrupted, or opens it if it is finished.
 
     Args:
-      documents: read only if there is something to do.
-      directory: gets `tokenizer/`, `train/`, `heldout/` and `manifest.json`.
+      corpus: files, folders, globs and named data sets; () is the embedded corpus.
+      directory: gets `tokenizer/`, `tokens/`, `stages/` and `manifest.json`.
+      line: what becomes of the documents.
       train_tokenizer: a tokenizer from the texts of the training split.
-      settings: JSON values that tell these documents and this tokenizer from others.
-      context_length: slots of a row; the training split must fill one.
+      settings: more JSON values that tell this tokenizer from others.
       seed: of the split.
-      heldout_fraction: share of the parts that is held out; at least one part always is.
-      counts: those that `documents` fills in, to be completed and recorded.
-      progress: is told about stages "documents", "tokenizer" and "tokens".
+      heldout_fraction: share of the parts of documents that is held out; at least one always is.
+      context_length: slots of a row; the training split must fill one.
+      keep_documents: keeps what every stage wrote.
+      engine: where the work is done.
+      progress: is told about the stages.
 
     Raises:
-      InputError: too little text, or a directory of other settings.
-      JaxlmError: the disk cannot be written.
+      InputError: too little text, bad input, or a directory of other settings.
+      JaxlmError: the disk cannot be written; what is finished is kept.
     """
     directory = Path(directory)
-    if not 0 < heldout_fraction < 1:
-        raise InputError(
-            f"--data.heldout-fraction {heldout_fraction}: a number between 0 and 1 is needed"
-        )
-    # Through JSON, to compare equal with what is read back (tuples become lists).
-    identity = json.loads(json.dumps(dict(settings)))
+    _check_fraction(heldout_fraction)
+    identity = {**settings, **dataclasses.asdict(line), "corpus": list(corpus)}
+    del identity["reading"]["options"]  # the words of messages
     identity |= {"format": _FORMAT, "seed": seed, "heldout_fraction": heldout_fraction}
+    identity = json.loads(json.dumps(identity))  # tuples become lists, as in what is read back
     if (directory / MANIFEST).is_file():
         return _reopen(directory, identity, context_length)
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise InputError(f"{directory} exists and holds other things; choose another directory")
-    report = progress or (lambda stage, done, total: None)
-    counts = counts or DocumentCounts()
+    fresh = not directory.exists()
+    claim(directory, identity)
     try:
-        with directory_atomic(directory) as temporary:
-            _write(documents, temporary, train_tokenizer, identity, context_length, counts, report)
-    except OSError as error:
-        raise JaxlmError(
-            f"{directory} cannot be written ({error.strerror or error}); make room, or choose "
-            "another directory"
-        ) from None
-    return open_prepared(directory)
+        store = _run_line(corpus, directory, line, engine, progress)
+        return _finish(
+            store,
+            directory,
+            train_tokenizer,
+            identity,
+            seed=seed,
+            heldout_fraction=heldout_fraction,
+            context_length=context_length,
+            keep_documents=keep_documents,
+            engine=engine,
+            progress=progress,
+        )
+    except InputError:
+        if fresh:  # what there is would be of no use to another attempt
+            shutil.rmtree(directory, ignore_errors=True)
+        raise
+
+
+def prepare_tokens(
+    store: DocumentStore,
+    directory: str | Path,
+    tokenizer: Tokenizer,
+    *,
+    seed: int,
+    heldout_fraction: float = 0.02,
+    engine: Engine = in_process,
+    part: tuple[int, int] = (0, 1),
+    progress: Progress | None = None,
+) -> PreparedData | None:
+    """Tokens of a store that is finished, by a tokenizer that there is; else as `prepare`."""
+    directory = Path(directory)
+    _check_fraction(heldout_fraction)
+    identity = {
+        "format": _FORMAT,
+        "documents": [unit["blake2b"] for unit in store.units],
+        "tokenizer": tokenizer.fingerprint,
+        "seed": seed,
+        "heldout_fraction": heldout_fraction,
+    }
+    if (directory / MANIFEST).is_file():
+        return _reopen(directory, identity, 1)
+    claim(directory, identity)
+    return _finish(
+        store,
+        directory,
+        lambda texts: tokenizer,
+        identity,
+        seed=seed,
+        heldout_fraction=heldout_fraction,
+        context_length=1,
+        keep_documents=True,
+        engine=engine,
+        part=part,
+        progress=progress,
+    )
 
 
 def open_prepared(directory: str | Path, *, verify: bool = False) -> PreparedData:
@@ -111,7 +168,7 @@ def open_prepared(directory: str | Path, *, verify: bool = False) -> PreparedDat
     directory = Path(directory)
     try:
         manifest = json.loads((directory / MANIFEST).read_bytes())
-        whole = {**manifest["settings"]} and all(manifest[n]["tokens"] for n in _SECTIONS)
+        whole = {**manifest["settings"]} and all(manifest[n]["tokens"] for n in SPLITS)
     except (OSError, ValueError, KeyError, TypeError):
         whole = False
     if not whole:
@@ -120,20 +177,146 @@ def open_prepared(directory: str | Path, *, verify: bool = False) -> PreparedDat
             "delete the directory, and it is prepared again"
         )
     tokenizer = load_tokenizer(directory / "tokenizer")
-    splits = {n: open_tokens(directory / n, verify=verify) for n in ("train", "heldout")}
+    splits = {n: open_token_store(directory / "tokens", n, verify=verify) for n in SPLITS}
     for name, split in splits.items():
         if split.tokenizer != tokenizer.fingerprint:
             raise InputError(f"{directory}: {name} is of another tokenizer; prepare it again")
     return PreparedData(directory, tokenizer, splits["train"], splits["heldout"], manifest)
 
 
-def _reopen(directory: Path, settings: dict[str, Any], context_length: int) -> PreparedData:
+def _run_line(
+    corpus: Sequence[str],
+    directory: Path,
+    line: LineConfig,
+    engine: Engine,
+    progress: Progress | None,
+) -> DocumentStore:
+    """Collects, cleans and deduplicates; returns what is left."""
+    options: dict[str, Any] = {"engine": engine, "progress": progress}
+
+    def finished(stage: str, manifest: Mapping[str, Any] | None) -> DocumentStore:
+        assert manifest is not None, "there are no other parts"
+        kept = directory / "stages" / stage
+        kept.mkdir(parents=True, exist_ok=True)
+        # For the report; the shards themselves will be gone.
+        content = json.dumps({**manifest, "shards": []}, indent=1, ensure_ascii=False) + "\n"
+        write_atomic(kept / MANIFEST, content)
+        return open_store(directory / stage)
+
+    collected = collect(corpus or (EMBEDDED,), directory / "collect", line.reading, **options)
+    store = finished("collect", collected)
+    if line.cleaning is not None:
+        cleaned = clean(store, directory / "clean", line.cleaning, **options)
+        store = finished("clean", cleaned)
+    if line.deduplication is not None:
+        unique = deduplicate(
+            store.directory, directory / "deduplicate", line.deduplication, **options
+        )
+        store = finished("deduplicate", unique)
+    return store
+
+
+def _finish(
+    store: DocumentStore,
+    directory: Path,
+    make_tokenizer: Callable[[Iterable[str]], Tokenizer],
+    identity: Mapping[str, Any],
+    *,
+    seed: int,
+    heldout_fraction: float,
+    context_length: int,
+    keep_documents: bool,
+    engine: Engine,
+    part: tuple[int, int] = (0, 1),
+    progress: Progress | None,
+) -> Any:
+    """The tokenizer, the tokens, and the manifest last; None while other parts are missing."""
+    written = store.manifest["statistics"]
+    # Parts, so that the held-out split of a small corpus is no single document.
+    parts = min(32_768, max(1024, written["characters"] // 64))
+    split = Split(heldout_fraction, seed, parts)
+    if written["documents"] < _SMALL:
+        split = _enough(split, store)
+    if not (directory / "tokenizer").is_dir():
+        texts = _training_texts(store, split, progress)
+        save_tokenizer(make_tokenizer(texts), directory / "tokenizer")
+    tokens = tokenize_store(
+        store.directory,
+        directory / "tokens",
+        directory / "tokenizer",
+        split,
+        engine=engine,
+        part=part,
+        progress=progress,
+    )
+    if tokens is None:
+        return None
+    statistics = tokens["statistics"]
+    _check_context(statistics["train"]["tokens"], context_length)
+    counts = _counts(directory / "stages")
+    manifest = {"settings": identity, "counts": counts, **{n: statistics[n] for n in SPLITS}}
+    write_atomic(directory / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+    if not keep_documents:
+        _remove_documents(directory)
+    return open_prepared(directory)
+
+
+def _counts(stages: Path) -> dict[str, int]:
+    """What became of the documents, from the statistics of the stages that took place."""
+    found = {
+        name: json.loads((stages / name / MANIFEST).read_bytes())["statistics"]
+        for name in PASSING
+        if (stages / name).is_dir()
+    }
+    counts = {}
+    if collected := found.get("collect"):
+        counts = {name: collected[name] for name in ("files", "read", "empty", "skipped")}
+    if cleaned := found.get("clean"):
+        counts["cleaned_away"] = cleaned["documents_in"] - cleaned["documents"]
+    if unique := found.get("deduplicate"):
+        counts["duplicates"] = unique["documents_in"] - unique["documents"]
+    if found:
+        counts["kept"] = list(found.values())[-1]["documents"]
+    return counts
+
+
+def _enough(split: Split, store: DocumentStore) -> Split:
+    """The split, changed so that at least one part is held out even of a small corpus.
+
+    Raises:
+      InputError: the corpus is too small for both splits.
+    """
+    ranks = [rank for document in store.documents() for rank, _ in split.ranks(document)]
+    if len(ranks) < 2:
+        characters = store.manifest["statistics"]["characters"]
+        raise InputError(
+            f"the corpus is too small for a held-out document: {characters} characters in one "
+            "part; give more text with --corpus"
+        )
+    threshold = max(split.heldout_fraction, min(ranks))
+    if max(ranks) <= threshold:
+        raise InputError(
+            f"a held-out fraction of {split.heldout_fraction} leaves no training text of "
+            f"{len(ranks)} parts; give more text with --corpus or hold out less"
+        )
+    return dataclasses.replace(split, heldout_fraction=threshold)
+
+
+def _training_texts(store: DocumentStore, split: Split, progress: Progress | None) -> Iterator[str]:
+    total = store.manifest["statistics"]["documents"]
+    for number, document in enumerate(store.documents(), 1):
+        yield from (text for name, text in split.parts(document) if name == "train")
+        if progress is not None and (number % 256 == 0 or number == total):
+            progress("read for the tokenizer", number, total)
+
+
+def _reopen(directory: Path, identity: Mapping[str, Any], context_length: int) -> PreparedData:
     prepared = open_prepared(directory, verify=True)
     found = prepared.manifest["settings"]
     different = [
-        f"{name} is {found.get(name)!r} there and {settings.get(name)!r} here"
-        for name in sorted(found.keys() | settings.keys())
-        if found.get(name) != settings.get(name)
+        f"{name} is {found.get(name)!r} there and {identity.get(name)!r} here"
+        for name in sorted(found.keys() | identity.keys())
+        if found.get(name) != identity.get(name)
     ]
     if different:
         raise InputError(
@@ -144,82 +327,14 @@ def _reopen(directory: Path, settings: dict[str, Any], context_length: int) -> P
     return prepared
 
 
-def _write(
-    documents: Iterable[Document],
-    directory: Path,
-    train_tokenizer: Callable[[Iterable[str]], Tokenizer],
-    settings: dict[str, Any],
-    context_length: int,
-    counts: DocumentCounts,
-    report: Progress,
-) -> None:
-    store = directory / _STORE
-    characters = 0
-    with store.open("w", encoding="utf-8") as file:
-        for document in without_duplicates(documents, counts):
-            record = [document.text, document.source, document.identifier]
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
-            characters += len(document.text)
-            if counts.kept % 256 == 0:
-                report("documents", counts.kept, None)
-    # Documents that do not come from files were counted by nobody else.
-    counts.read = counts.read or counts.kept + counts.duplicates
-    report("documents", counts.kept, counts.kept)
-    limit = min(32_768, max(1024, characters // 64))
-    ranks = [rank for rank, _ in _parts(store, limit, settings["seed"])]
-    if len(ranks) < 2:
-        raise InputError(
-            f"the corpus is too small for a held-out document: {characters} characters in one "
-            "part; give more text with --corpus"
-        )
-    # The lowest rank is held out even if it lies above the fraction.
-    threshold = max(settings["heldout_fraction"], min(ranks))
-    if max(ranks) <= threshold:
-        raise InputError(
-            f"--data.heldout-fraction {settings['heldout_fraction']} leaves no training text of "
-            f"{len(ranks)} parts; give more text with --corpus or hold out less"
-        )
-    total = len(ranks)
-    del ranks
+def _remove_documents(directory: Path) -> None:
+    for name in PASSING:
+        shutil.rmtree(directory / name, ignore_errors=True)
 
-    def training_texts() -> Iterator[str]:
-        for number, (rank, text) in enumerate(_parts(store, limit, settings["seed"]), 1):
-            if rank > threshold:
-                yield text
-            if number % 256 == 0 or number == total:
-                report("tokenizer", number, total)
 
-    tokenizer = train_tokenizer(training_texts())
-    save_tokenizer(tokenizer, directory / "tokenizer")
-    begin, end = document_ends(tokenizer)
-    sizes = {"train": 0, "heldout": 0}
-    with contextlib.ExitStack() as stack:
-        writers = {
-            name: stack.enter_context(
-                TokenWriter(directory / name, tokenizer.vocab_size, tokenizer.fingerprint)
-            )
-            for name in sizes
-        }
-        done = 0
-        for batch in _batches(_parts(store, limit, settings["seed"])):
-            encoded = tokenizer.encode_batch([text for _, text in batch])
-            for (rank, text), ids in zip(batch, encoded, strict=True):
-                name = "train" if rank > threshold else "heldout"
-                sizes[name] += len(text)
-                writers[name].add(begin + ids + end, len(text.encode()))
-            done += len(batch)
-            report("tokens", done, total)
-        _check_context(writers["train"].tokens, context_length)
-    store.unlink()
-    manifest: dict[str, Any] = {"settings": settings, "counts": dataclasses.asdict(counts)}
-    for name, writer in writers.items():
-        manifest[name] = {
-            "documents": writer.documents,
-            "characters": sizes[name],
-            "bytes": writer.bytes,
-            "tokens": writer.tokens,
-        }
-    write_atomic(directory / MANIFEST, json.dumps(manifest, indent=2) + "\n")
+def _check_fraction(fraction: float) -> None:
+    if not 0 < fraction < 1:
+        raise InputError(f"held-out fraction {fraction}: a number between 0 and 1 is needed")
 
 
 def _check_context(tokens: int, context_length: int) -> None:
@@ -228,47 +343,3 @@ def _check_context(tokens: int, context_length: int) -> None:
             f"the training text has {tokens:,} tokens, fewer than one row of {context_length:,} "
             "and its targets: give more text with --corpus or a smaller --model.context-length"
         )
-
-
-def _parts(store: Path, limit: int, seed: int) -> Iterator[tuple[float, str]]:
-    """Every part of every stored document, with a number in [0, 1) that decides its split."""
-    with store.open(encoding="utf-8", newline="\n") as file:
-        for line in file:
-            text, source, identifier = json.loads(line)
-            for number, part in enumerate(divide(text, limit)):
-                key = json.dumps([seed, source, identifier, number]).encode()
-                digest = hashlib.blake2b(key, digest_size=6).digest()
-                yield int.from_bytes(digest, "big") / 2**48, part
-
-
-def divide(text: str, limit: int) -> Iterator[str]:
-    """Parts of at most `limit` characters that together are `text`.
-
-    They end with a paragraph, else a line, else a word, where one ends in the second half.
-    """
-    start = 0
-    while len(text) - start > limit:
-        middle, end = start + limit // 2, start + limit
-        for mark in ("\n\n", "\n", " "):
-            found = text.rfind(mark, middle, end)
-            if found >= 0:
-                end = found + len(mark)
-                break
-        yield text[start:end]
-        start = end
-    if start < len(text):
-        yield text[start:]
-
-
-def _batches(parts: Iterable[tuple[float, str]]) -> Iterator[list[tuple[float, str]]]:
-    """Lists of about a million characters."""
-    batch: list[tuple[float, str]] = []
-    characters = 0
-    for part in parts:
-        batch.append(part)
-        characters += len(part[1])
-        if characters >= 1_000_000:
-            yield batch
-            batch, characters = [], 0
-    if batch:
-        yield batch

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxlm.data.token_array import TokenArray
 from jaxlm.errors import DamageError, InputError
 from jaxlm.files import write_atomic
 
@@ -36,7 +37,7 @@ class TokenShards:
       fingerprint: a hash of the content.
     """
 
-    tokens: np.ndarray
+    tokens: np.ndarray | TokenArray
     offsets: np.ndarray
     byte_counts: np.ndarray
     token_counts: np.ndarray

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from jaxlm.models import presets
 from jaxlm.models.config import DecoderConfig
 from jaxlm.sharding.mesh import MeshConfig
+from jaxlm.tokenizers.train import Kind
 
 _MOST = 2**31  # steps are counted in int32
 
@@ -24,10 +25,23 @@ class DataConfig:
     encoding: str = "utf-8"
     on_error: Literal["stop", "skip"] = "stop"
     """What to do with a file that cannot be read as text: stop, or count it and go on."""
+    cleaning: Literal["none", "basic", "web"] = "basic"
+    """basic extracts and repairs text; web drops documents by the published rules for web pages
+    too. `jaxlm data build` sets every step."""
+    duplicates: Literal["keep", "exact", "near"] = "exact"
+    """Which duplicates are left out; near means similar ones as well."""
     heldout_fraction: float = 0.02
     """Share of the documents that is kept for evaluation."""
-    tokenizer: Literal["bpe", "unigram", "character"] = "bpe"
-    """bpe and unigram are trained with SentencePiece; character takes the distinct characters."""
+    tokenizer: Kind = "bpe"
+    """bpe and unigram are trained with SentencePiece, byte_bpe as GPT-2's; character takes the
+    distinct characters."""
+    prepared: tuple[str, ...] = ()
+    """Folders that `jaxlm data build` or `tokenize` wrote, in place of --corpus; their tokenizer
+    is taken, and the fields above count no more."""
+    weights: tuple[float, ...] = ()
+    """Share of each prepared folder in the training rows; by default that of its tokens."""
+    packing: Literal["best_fit", "concatenate"] = "best_fit"
+    """best_fit cuts only documents longer than a row; concatenate puts them end to end."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,6 +199,18 @@ def problems(config: RunConfig) -> list[str]:
     require(
         0 < d.heldout_fraction < 0.9, "data.heldout-fraction", d.heldout_fraction,
         "must lie between 0 and 0.9",
+    )  # fmt: skip
+    require(
+        not (d.prepared and config.corpus), "data.prepared", " ".join(d.prepared),
+        "takes the place of --corpus; give one of them",
+    )  # fmt: skip
+    require(
+        not d.weights or len(d.weights) == len(d.prepared), "data.weights",
+        " ".join(map(str, d.weights)), f"one for each of {len(d.prepared)} prepared folders",
+    )  # fmt: skip
+    require(
+        all(0 < w < math.inf for w in d.weights), "data.weights", " ".join(map(str, d.weights)),
+        "must be positive and finite",
     )  # fmt: skip
     require(s.count >= 0, "sample.count", s.count, "must not be negative")
     require(

@@ -1,16 +1,20 @@
-"""Token files are exact, damage is found, and preparation is atomic, repeatable and honest."""
+"""Preparation is repeatable and honest, goes on where it was interrupted, and refuses mixtures."""
 
 import functools
 import itertools
 import json
 
-import numpy as np
 import pytest
 
-from jaxlm.data.documents import Document
-from jaxlm.data.prepare import divide, open_prepared, prepare
-from jaxlm.data.shards import MANIFEST, TokenWriter, open_tokens
-from jaxlm.data.sources import DocumentCounts
+from jaxlm.data import prepare as prepare_module
+from jaxlm.data.cleaning.config import basic
+from jaxlm.data.deduplicate import DeduplicationConfig
+from jaxlm.data.documents import Document, to_line
+from jaxlm.data.near_duplicates import NearConfig
+from jaxlm.data.prepare import LineConfig, open_prepared, prepare, prepare_tokens
+from jaxlm.data.shards import MANIFEST, TokenWriter
+from jaxlm.data.stages import processes
+from jaxlm.data.tokenize import divide
 from jaxlm.errors import DamageError, InputError, JaxlmError
 from jaxlm.tokenizers.character import CharacterTokenizer
 from jaxlm.tokenizers.sentencepiece import train_sentencepiece
@@ -21,18 +25,16 @@ DOCUMENTS = [
     )
     for i in range(120)
 ] + [Document("A long one.\n\nWith 東京 paragraphs.\n" * 400, "long", "0")]
-SETTINGS = {"corpus": ["here"], "vocab_size": 400}
+SETTINGS = {"vocab_size": 400}
+LINE = LineConfig(deduplication=DeduplicationConfig(near=NearConfig(enabled=False)))
 train = functools.partial(train_sentencepiece, vocab_size=400)
 
 
-def run(directory, documents=DOCUMENTS, **options):
-    options = {
-        "train_tokenizer": train,
-        "settings": SETTINGS,
-        "context_length": 32,
-        "seed": 0,
-    } | options
-    return prepare(documents, directory, **options)
+def run(directory, documents=DOCUMENTS, line=LINE, **options):
+    corpus = directory.parent / "corpus.jsonl"
+    corpus.write_bytes(b"".join(map(to_line, documents)))
+    options = {"train_tokenizer": train, "settings": SETTINGS, "seed": 0} | options
+    return prepare([str(corpus)], directory, line, **options)
 
 
 def decoded(prepared, split):
@@ -40,74 +42,22 @@ def decoded(prepared, split):
     return [prepared.tokenizer.decode(tokens[a:b]) for a, b in itertools.pairwise(offsets)]
 
 
-@pytest.mark.parametrize("vocab_size", [10, 1 << 16, (1 << 16) + 1])
-def test_shards_round_trip(tmp_path, vocab_size):
-    documents = [[vocab_size - 1, 0, 3], [], np.array([5, 5], np.int32)]
-    with TokenWriter(tmp_path, vocab_size, "abc") as writer:
-        for ids in documents:
-            writer.add(ids, 2 * len(ids))
-    shards = open_tokens(tmp_path, verify=True)
-    assert shards.tokens.dtype == (np.uint16 if vocab_size <= 1 << 16 else np.uint32)
-    np.testing.assert_array_equal(shards.tokens, np.concatenate(documents))
-    assert shards.lengths.tolist() == [3, 0, 2]
-    assert shards.byte_counts.tolist() == [6, 0, 4]
-    np.testing.assert_array_equal(
-        shards.token_counts, np.bincount(shards.tokens, minlength=vocab_size)
-    )
-    assert (shards.vocab_size, shards.tokenizer) == (vocab_size, "abc")
-
-
-@pytest.mark.parametrize("bad", [-1, 10, 70_000])
-def test_shards_never_wrap(tmp_path, bad):
-    def write_documents():
-        with TokenWriter(tmp_path, 10, "") as writer:
-            writer.add([1], 1)
-            writer.add([2, bad], 1)
-
-    with pytest.raises(InputError, match=f"token id {bad} of document 1 is outside"):
-        write_documents()
-    with pytest.raises(InputError, match="no finished tokens"):
-        open_tokens(tmp_path)
-
-
-def test_shards_of_nothing(tmp_path):
-    with TokenWriter(tmp_path, 10, ""):
-        pass
-    assert len(open_tokens(tmp_path, verify=True).tokens) == 0
-
-
-@pytest.mark.parametrize("name", ["tokens.bin", "offsets.bin", "bytes.bin", "counts.bin"])
-def test_shards_damage(tmp_path, name):
-    with TokenWriter(tmp_path, 10, "") as writer:
-        writer.add(range(10), 10)
-    content = (tmp_path / name).read_bytes()
-    flipped = bytearray(content)
-    flipped[-1] ^= 1
-    (tmp_path / name).write_bytes(flipped)
-    open_tokens(tmp_path)
-    with pytest.raises(DamageError, match=f"{name} is damaged: its checksum"):
-        open_tokens(tmp_path, verify=True)
-    (tmp_path / name).write_bytes(content[:-1])
-    with pytest.raises(DamageError, match=f"{name} is damaged: {len(content) - 1} bytes instead"):
-        open_tokens(tmp_path)
-    (tmp_path / name).unlink()
-    with pytest.raises(DamageError, match="missing instead"):
-        open_tokens(tmp_path)
-    (tmp_path / MANIFEST).write_text("{")
-    with pytest.raises(DamageError, match="cannot be read"):
-        open_tokens(tmp_path)
+def content(directory):
+    return {
+        path.relative_to(directory).as_posix(): path.read_bytes()
+        for path in sorted(directory.rglob("*"))
+        if path.is_file()
+    }
 
 
 def test_prepared_text_is_the_text_given(tmp_path):
-    counts = DocumentCounts()
     stages = []
-    extra = [Document(" " + DOCUMENTS[0].text, "other", "x")]
+    extra = [Document(" " + DOCUMENTS[0].text, "other", "x"), Document(" ", "other", "y")]
     prepared = run(
         tmp_path / "d",
         [*DOCUMENTS, *extra],
-        counts=counts,
         heldout_fraction=0.1,
-        progress=lambda *stage: stages.append(stage),
+        progress=lambda *stage: stages.append(stage[0]),
     )
     parts = decoded(prepared, prepared.train) + decoded(prepared, prepared.heldout)
     limit = max(1024, sum(len(d.text) for d in DOCUMENTS) // 64)
@@ -115,9 +65,10 @@ def test_prepared_text_is_the_text_given(tmp_path):
     assert sorted(parts) == sorted(expected)
     assert 0.02 < len(prepared.heldout.lengths) / len(parts) < 0.25
     manifest = prepared.manifest
-    assert manifest["counts"]["duplicates"] == counts.duplicates == 1
-    assert manifest["counts"]["kept"] == len(DOCUMENTS)
-    assert manifest["counts"]["read"] == len(DOCUMENTS) + 1
+    assert manifest["counts"] == {
+        "files": 1, "read": len(DOCUMENTS) + 2, "empty": 1, "skipped": 0, "duplicates": 1,
+        "kept": len(DOCUMENTS),
+    }  # fmt: skip
     for name in ("train", "heldout"):
         split = getattr(prepared, name)
         texts = decoded(prepared, split)
@@ -126,11 +77,12 @@ def test_prepared_text_is_the_text_given(tmp_path):
         assert manifest[name]["tokens"] == len(split.tokens)
         assert (split.tokens[split.offsets[:-1]] == prepared.tokenizer.bos_id).all()
         assert (split.tokens[split.offsets[1:] - 1] == prepared.tokenizer.eos_id).all()
-    assert {stage for stage, _, _ in stages} == {"documents", "tokenizer", "tokens"}
-    assert sorted(p.name for p in (tmp_path / "d").iterdir()) == [
-        "heldout", MANIFEST, "tokenizer", "train",
+    assert list(dict.fromkeys(stages)) == [
+        "collect", "signatures", "deduplicate", "read for the tokenizer", "tokenize",
     ]  # fmt: skip
-    assert [p.name for p in tmp_path.iterdir()] == ["d"]
+    assert sorted(p.name for p in (tmp_path / "d").iterdir()) == [
+        MANIFEST, "stage.json", "stages", "tokenizer", "tokens",
+    ]  # fmt: skip
 
 
 def test_tokenizer_sees_training_text_only(tmp_path):
@@ -140,45 +92,61 @@ def test_tokenizer_sees_training_text_only(tmp_path):
         seen.extend(texts)
         return CharacterTokenizer("".join(seen), specials=True)
 
-    prepared = run(tmp_path, train_tokenizer=spy, heldout_fraction=0.2)
+    prepared = run(tmp_path / "d", train_tokenizer=spy, heldout_fraction=0.2)
     assert seen == decoded(prepared, prepared.train)
 
 
+def test_cleaning_takes_place_before_duplicates_are_sought(tmp_path):
+    broken = DOCUMENTS[5].replace(text=DOCUMENTS[5].text + "\u200b", identifier="again")
+    page = Document("<p>Only &amp; this</p>", "p", "0", {"format": "html"})
+    line = LineConfig(cleaning=basic(), deduplication=LINE.deduplication)
+    prepared = run(tmp_path / "d", [*DOCUMENTS, broken, page], line, keep_documents=True)
+    assert prepared.manifest["counts"]["cleaned_away"] == 0
+    assert prepared.manifest["counts"]["duplicates"] == 1
+    assert "Only & this" in decoded(prepared, prepared.train) + decoded(prepared, prepared.heldout)
+    assert {"collect", "clean", "deduplicate"} <= {p.name for p in (tmp_path / "d").iterdir()}
+
+
 def test_deterministic_and_by_seed(tmp_path):
-    first, second, other = (
-        run(tmp_path / name, seed=seed) for name, seed in (("a", 0), ("b", 0), ("c", 1))
-    )
-    assert first.train.fingerprint == second.train.fingerprint
-    assert first.heldout.fingerprint == second.heldout.fingerprint
-    assert other.heldout.fingerprint != first.heldout.fingerprint
+    run(tmp_path / "a")
+    run(tmp_path / "b", engine=processes(2))
+    other = run(tmp_path / "c", seed=1)
+    first = content(tmp_path / "a")
+    assert first == content(tmp_path / "b")
+    assert other.heldout.fingerprint != open_prepared(tmp_path / "a").heldout.fingerprint
 
 
 def test_second_call_reuses_and_other_settings_are_refused(tmp_path):
     first = run(tmp_path / "d")
-
-    def untouched():
-        raise AssertionError("read again")
-        yield
-
-    again = run(tmp_path / "d", untouched())
+    again = run(tmp_path / "d", [Document("other text", "s", "0")])  # is not read again
     assert again.train.fingerprint == first.train.fingerprint
     with pytest.raises(InputError, match="vocab_size is 400 there and 500 here"):
-        run(tmp_path / "d", settings=SETTINGS | {"vocab_size": 500})
+        run(tmp_path / "d", settings={"vocab_size": 500})
     with pytest.raises(InputError, match="seed is 0 there and 1 here"):
         run(tmp_path / "d", seed=1)
     with pytest.raises(InputError, match="context-length"):
         run(tmp_path / "d", context_length=10**6)
 
 
-def test_interrupted_preparation_leaves_nothing_and_is_redone(tmp_path):
-    def interrupted():
-        yield from DOCUMENTS[:50]
-        raise KeyboardInterrupt
+class Killed(BaseException):
+    """A stop between two instructions."""
 
-    with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "d", interrupted())
-    assert list(tmp_path.iterdir()) == []
-    assert run(tmp_path / "d").manifest["counts"]["kept"] == len(DOCUMENTS)
+
+def test_stopped_after_any_stage_it_goes_on(tmp_path, monkeypatch):
+    run(tmp_path / "whole")
+    for stopped in ("deduplicate", "save_tokenizer", "tokenize_store", "write_atomic"):
+        with monkeypatch.context() as patch:
+
+            def stop(*_, **__):
+                raise Killed
+
+            patch.setattr(prepare_module, stopped, stop)
+            with pytest.raises(Killed):
+                run(tmp_path / "d")
+        with pytest.raises(InputError, match="no finished prepared data"):
+            open_prepared(tmp_path / "d")
+    run(tmp_path / "d")
+    assert content(tmp_path / "d") == content(tmp_path / "whole")
 
 
 def test_too_small(tmp_path):
@@ -188,19 +156,19 @@ def test_too_small(tmp_path):
          r"9,999 is more than the text allows.*--model.vocab-size"),
         (DOCUMENTS, {"context_length": 123_456},
          r"has [\d,]+ tokens, fewer than one row of 123,456 .*--model.context-length"),
-        (DOCUMENTS, {"heldout_fraction": 1.5}, "heldout-fraction 1.5"),
+        (DOCUMENTS, {"heldout_fraction": 1.5}, r"held-out fraction 1\.5"),
         (DOCUMENTS[:2], {"heldout_fraction": 0.9999999}, "leaves no training text"),
     ]:  # fmt: skip
         with pytest.raises(InputError, match=match):
             run(tmp_path / "d", documents, **options)
-        assert list(tmp_path.iterdir()) == []
+        assert [p.name for p in tmp_path.iterdir()] == ["corpus.jsonl"]
 
 
 def test_two_documents_are_enough(tmp_path):
     documents = [Document(d.text * 20, d.source, d.identifier) for d in DOCUMENTS[:2]]
     train_characters = functools.partial(CharacterTokenizer, specials=True)
     prepared = run(
-        tmp_path,
+        tmp_path / "d",
         documents,
         train_tokenizer=lambda t: train_characters("".join(t)),
         heldout_fraction=1e-9,
@@ -215,22 +183,39 @@ def test_foreign_directories_and_full_disks(tmp_path, monkeypatch):
         run(tmp_path / "d")
     with pytest.raises(InputError, match="no finished prepared data"):
         open_prepared(tmp_path / "d")
+    assert [p.name for p in (tmp_path / "d").iterdir()] == ["thesis.txt"]
 
     def full(self, ids, count):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(TokenWriter, "add", full)
-    with pytest.raises(JaxlmError, match=r"cannot be written \(No space left on device\)"):
-        run(tmp_path / "e")
-    assert [p.name for p in tmp_path.iterdir()] == ["d"]
+    with monkeypatch.context() as patch:
+        patch.setattr(TokenWriter, "add", full)
+        with pytest.raises(JaxlmError, match=r"cannot be written \(No space left on device\)"):
+            run(tmp_path / "e")
+    run(tmp_path / "e")
+    run(tmp_path / "f")
+    assert content(tmp_path / "e") == content(tmp_path / "f")
 
 
 def test_exchanged_tokenizer_is_noticed(tmp_path):
     run(tmp_path / "a")
-    path = tmp_path / "a/train" / MANIFEST
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"tokenizer": "another"}))
-    with pytest.raises(InputError, match="train is of another tokenizer"):
+    path = tmp_path / "a/tokens/00000/train" / MANIFEST
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"tokenizer": "another" * 4}))
+    with pytest.raises(DamageError, match=r"is damaged|of another tokenizer"):
         open_prepared(tmp_path / "a")
+
+
+def test_tokens_of_a_store_by_a_tokenizer_that_there_is(tmp_path):
+    first = run(tmp_path / "a", keep_documents=True)
+    store = prepare_module.open_store(tmp_path / "a/deduplicate")
+    assert prepare_tokens(store, tmp_path / "b", first.tokenizer, seed=0) is not None
+    parts = [
+        prepare_tokens(store, tmp_path / "c", first.tokenizer, seed=0, part=part)
+        for part in ((0, 2), (1, 2), (0, 2))
+    ]
+    assert parts[-1].train.fingerprint == first.train.fingerprint
+    assert parts[-1].heldout.fingerprint == first.heldout.fingerprint
+    assert content(tmp_path / "b") == content(tmp_path / "c")
 
 
 def test_divide():
@@ -239,4 +224,3 @@ def test_divide():
         parts = list(divide(text, limit))
         assert "".join(parts) == text
         assert max(map(len, parts)) <= limit
-    assert all(part.endswith("\n\n") for part in list(divide("ab cd\nef\n\n" * 30, 50))[:-1])
