@@ -15,7 +15,7 @@ Came out (documentation in 11,798 short documents, 4.0 MB, `tokenizers` 0.23, `t
 MB/s: byte_bpe 12.5 (3.9 times `tokenizers`, 2.4 times `tiktoken`), GPT-2's vocabulary 14.7 (4.9 and
 3.0 times), SmolLM2's 14.1 (4.9 times `tokenizers`), bpe 6.3 and unigram 22.5 (both as
 `sentencepiece`), wordpiece 3.1 (as `tokenizers`), word 12.7, word_character 10.5, character 30,
-bytes 79. On three documents of 1.1 MB: byte_bpe 21.8 (8.1 times `tokenizers`, 1.3 times `tiktoken`),
+bytes 79. On three documents of 1.1 MB: byte_bpe 21.8 (8.1 times `tokenizers`, 1.3 `tiktoken`),
 bpe 2.5, as `sentencepiece`.
 """
 
