@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 _HEAD = 100_000  # characters in which the header, and a licence in front, must end
-_TAIL = 2000  # characters before the mark of the end in which the older words of the end stand
 
 _START = re.compile(
     r"^[ \t]*\*{3}[ \t]*START OF (?:THE|THIS) PROJECT GUTENBERG E(?:BOOK|TEXT)\b[^*]{0,300}\*{0,3}",

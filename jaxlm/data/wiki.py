@@ -113,7 +113,7 @@ def _article(
         reading.problem(f"{where}: over {_UNCLOSED} brackets that are never closed", "repair it")
     else:
         text = plain_text(page.get("text", ""), dropped_links)
-        metadata = {"title": page.get("title", ""), "format": "wiki"}
+        metadata = {"title": page.get("title", "")}
         yield Document(text, file.source, page.get("id", ""), metadata)
 
 

@@ -2,6 +2,7 @@
 
 import bz2
 import functools
+import gzip
 import json
 import os
 import pickle
@@ -62,6 +63,9 @@ def test_units_hold_every_file_once_and_are_reproducible(corpus):
     assert all(sum(unit) >= 2000 > sum(unit[:-1]) for unit in sizes[:-1])
     assert units[0]["found"] == {"ignored_files": 1, "repeated_files": 1}
     assert len(collection_units([corpus])) == 1
+    first, second = collection_units(["embedded", corpus])
+    assert first["inputs"] == [{"embedded": True}]
+    assert len(second["inputs"]) == 12
 
 
 def test_units_give_what_reading_gives(corpus, tmp_path):
@@ -111,7 +115,7 @@ def test_no_text_at_all_is_no_store(tmp_path):
 def test_dolma_layout(tmp_path):
     given = Document("naïve\n", "web/x", "id-1", {"url": "u", "deep": {"a": [1, None]}, "n": 1.5})
     extra = {"id": "2", "source": "s", "text": "t", "added": "2024", "metadata": {"a": 1}}
-    path = write(tmp_path / "a.json.gz.jsonl", to_line(given) + json.dumps(extra).encode())
+    path = write(tmp_path / "a.json.gz", gzip.compress(to_line(given) + json.dumps(extra).encode()))
     documents, _ = read(path)
     assert documents == [given, Document("t", "s", "2", {"a": 1, "added": "2024"})]
 
