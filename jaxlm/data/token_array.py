@@ -46,8 +46,9 @@ class TokenArray:
         result = np.empty(flat.shape, self.dtype)
         which = np.searchsorted(self._bounds, flat, side="right") - 1
         # Runs of neighbours lie in one file: rows are made of runs of tokens.
-        starts = np.flatnonzero(np.diff(which, prepend=-1))
-        for start, end in zip(starts, [*starts[1:], len(flat)], strict=True):
-            part = which[start]
-            result[start:end] = self._parts[part][flat[start:end] - self._bounds[part]]
+        cuts = np.flatnonzero(np.diff(which)) + 1
+        for run, places in zip(np.split(flat, cuts), np.split(result, cuts), strict=True):
+            if run.size:
+                part = np.searchsorted(self._bounds, run[0], side="right") - 1
+                places[:] = self._parts[part][run - self._bounds[part]]
         return result.reshape(indices.shape)

@@ -5,9 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from chex import assert_trees_all_close
-from family import FAMILY, VOCABULARY, applied, make, tokens
+from family import FAMILY, LLAMA, VOCABULARY, applied, make, tokens
 
 from jaxlm import functional
+from jaxlm.data.loader import BatchLoader
+from jaxlm.data.packing import plan_rows
 
 LENGTHS = (9, 5, 12)
 FILLER = 32 - sum(LENGTHS)
@@ -81,3 +83,26 @@ def test_a_document_does_not_see_its_neighbours(config):
     after = applied(model)(params, row.at[0, 3].set((row[0, 3] + 1) % 60), **arguments).logits_btv
     changed = np.flatnonzero((before != after)[0, :, :VOCABULARY].any(-1))
     assert changed.tolist() == list(range(3, 9))
+
+
+@pytest.mark.parametrize("packing", ["best_fit", "concatenate"])
+def test_the_loader_s_rows_equal_documents_alone(packing):
+    model, params = make(LLAMA)
+    stream = np.concatenate([np.asarray(tokens(1, n, seed=n)[0]) for n in LENGTHS])
+
+    def loss(context, packing):
+        plan = plan_rows(np.array(LENGTHS), context, packing)
+        assert plan.documents_cut == 0
+        loader = BatchLoader(stream, plan, batch_size=1, seed=0)
+        (b,) = loader.evaluation_batches(plan.rows)
+        output = applied(model)(
+            params, b["tokens"], positions_bt=b["positions"], segment_ids_bt=b["segment_ids"]
+        )
+        total, count = functional.cross_entropy(output.logits_btv, b["targets"], b["mask"])
+        return plan.rows, float(count), float(total)
+
+    rows, count, packed_loss = loss(sum(LENGTHS), packing)
+    assert rows == 1
+    alone = loss(11, "best_fit")
+    assert alone[:2] == (3, count)  # 8, 4 and 11 transitions in rows of 11
+    assert packed_loss == pytest.approx(alone[2], rel=1e-6)
