@@ -88,8 +88,7 @@ class Clean(Execution):
     output: str
     """The folder to write."""
     profile: Profile = "web"
-    """Which steps are on: basic extracts and repairs text and drops no document for what it says,
-    web applies the published rules for web pages too. Flags switch and set each step."""
+    """basic extracts and repairs text; web also drops pages by the published rules."""
     config: str | None = None
     """A YAML file of settings, such as {gopher_quality: {min_words: 30}}; flags override it."""
     steps: Annotated[_Steps, tyro.conf.arg(name="")] = dataclasses.field(default_factory=web)
@@ -102,7 +101,7 @@ def clean(arguments: Sequence[str]) -> int:
         arguments,
         program="jaxlm data clean",
         description="Clean documents, step by step.\n\n"
-        "Example: jaxlm data clean line/collect --output line/clean --language.allowed en",
+        "Example: jaxlm data clean line/collect --output line/clean --language.languages en",
         default=_default(Clean, steps=_configured(arguments, _profile(arguments, "web"))),
     )
     store = open_store(options.store)

@@ -26,8 +26,7 @@ class Execution:
     workers: int | None = None
     """Processes on this machine; as many as it has cores by default."""
     shard: str = "0/1"
-    """i/n does the i-th (from 0) of n parts, for n machines that share the directories; give the
-    same command once more when all have ended, should the last one not have finished it."""
+    """i/n does the i-th (from 0) of n parts; give it again until the stage is finished."""
     engine: Literal["processes", "beam"] = "processes"
     """beam runs each stage as an Apache Beam pipeline (needs the extra `beam`)."""
     beam_options: str = ""
