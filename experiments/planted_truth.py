@@ -18,7 +18,10 @@ from pathlib import Path
 
 from jaxlm.cli import run_guarded
 from jaxlm.commands.options import parse
+from jaxlm.data.corpus import embedded_documents
 from jaxlm.evaluation.planted_truth import Result, measure_steps
+
+_SHORT = 200  # characters; the shortest docstrings are a few words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +32,8 @@ class Options:
     """Decides everything about the corpus."""
     documents: int = 1000
     """Size of the corpus."""
+    innocent: int = 1000
+    """Documents of the embedded corpus that are no noise and not toxic."""
     json: bool = False
     """Print a line of JSON for each step instead of the table."""
 
@@ -39,7 +44,8 @@ def main() -> int:
         Options, sys.argv[1:], program="planted_truth.py", description=Options.__doc__ or ""
     )
     with tempfile.TemporaryDirectory() as directory:
-        results = measure_steps(options.seed, options.documents, Path(directory))
+        real = [d for d in embedded_documents() if len(d.text) > _SHORT][: options.innocent]
+        results = measure_steps(options.seed, options.documents, Path(directory), real)
     if options.json:
         for result in results:
             print(json.dumps(_record(result)))

@@ -25,6 +25,7 @@ from jaxlm.data.cleaning.html import main_text
 from jaxlm.data.cleaning.language import LanguageConfig, language_step
 from jaxlm.data.cleaning.personal_data import find_personal_data
 from jaxlm.data.cleaning.step import Step
+from jaxlm.data.cleaning.toxicity import ToxicityConfig, toxicity_step
 from jaxlm.data.cleaning.unicode import UnicodeConfig, unicode_step
 from jaxlm.data.cleaning.whitespace import WhitespaceConfig, whitespace_step
 from jaxlm.data.decontamination import DecontaminationConfig
@@ -74,12 +75,16 @@ OTHERS = (0.95, 0.90)
 """The goal for everything else."""
 
 
-def measure_steps(seed: int, documents: int, directory: Path) -> list[Result]:
+def measure_steps(
+    seed: int, documents: int, directory: Path, innocent: Sequence[Document] = ()
+) -> list[Result]:
     """Runs every step on a planted corpus.
 
     Args:
       seed, documents: of `planted_corpus`.
       directory: an empty one, for the stages that work on files.
+      innocent: real texts that are neither noise nor toxic; what is dropped of them counts as
+        false positives.
     """
     corpus = list(planted_corpus(seed, documents))
     quality = gopher_quality_step(GopherQualityConfig())
@@ -93,6 +98,7 @@ def measure_steps(seed: int, documents: int, directory: Path) -> list[Result]:
         Result("language (named)", _language_names(corpus), OTHERS),
         Result("Gopher quality rules", _poor(english, quality, "quality"), OTHERS),
         Result("Gopher repetition rules", _poor(english, repetition, "repetition"), OTHERS),
+        Result("toxicity", _insults(english, innocent), OTHERS),
         *(
             Result(f"personal data: {kind}", score, CHECKED if kind in _CHECKSUMS else OTHERS)
             for kind, score in _personal_data(corpus).items()
@@ -169,6 +175,19 @@ def _poor(corpus: Sequence[Planted], step: Step, rules: str) -> Score:
         for planted in corpus
         if planted.truth.poor == rules or planted.truth.kind in _PROSE
     )
+
+
+def _insults(corpus: Sequence[Planted], innocent: Sequence[Document]) -> Score:
+    step = toxicity_step(ToxicityConfig())
+    planted = [(one.truth.toxic, _repaired(one)) for one in corpus]
+    return _score_dropped(step, planted, innocent)
+
+
+def _score_dropped(
+    step: Step, planted: Sequence[tuple[bool, Document]], innocent: Sequence[Document]
+) -> Score:
+    documents = [*planted, *((False, document) for document in innocent)]
+    return score_decisions((truth, bool(step(d).dropped_by)) for truth, d in documents)
 
 
 def _personal_data(corpus: Sequence[Planted]) -> dict[str, Score]:
