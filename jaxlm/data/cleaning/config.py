@@ -9,6 +9,7 @@ from typing import Any
 from jaxlm.data.cleaning.c4 import C4Config, c4_step
 from jaxlm.data.cleaning.classical import ClassicalConfig, classical_step
 from jaxlm.data.cleaning.fineweb import FineWebConfig, fineweb_step
+from jaxlm.data.cleaning.gibberish import GibberishConfig, gibberish_step
 from jaxlm.data.cleaning.gopher import (
     GopherQualityConfig,
     GopherRepetitionConfig,
@@ -19,6 +20,7 @@ from jaxlm.data.cleaning.html import HtmlConfig, html_step
 from jaxlm.data.cleaning.language import LanguageConfig, language_step
 from jaxlm.data.cleaning.personal_data import PersonalDataConfig, personal_data_step
 from jaxlm.data.cleaning.step import Step
+from jaxlm.data.cleaning.toxicity import ToxicityConfig, toxicity_step
 from jaxlm.data.cleaning.unicode import UnicodeConfig, unicode_step
 from jaxlm.data.cleaning.whitespace import WhitespaceConfig, whitespace_step
 
@@ -31,6 +33,8 @@ _MAKERS: dict[str, Callable[[Any], Step]] = {
     "gopher_quality": gopher_quality_step,
     "gopher_repetition": gopher_repetition_step,
     "fineweb": fineweb_step,
+    "gibberish": gibberish_step,
+    "toxicity": toxicity_step,
     "personal_data": personal_data_step,
     "classical": classical_step,
 }
@@ -51,6 +55,8 @@ class CleaningConfig:
         default_factory=GopherRepetitionConfig
     )
     fineweb: FineWebConfig = dataclasses.field(default_factory=FineWebConfig)
+    gibberish: GibberishConfig = dataclasses.field(default_factory=GibberishConfig)
+    toxicity: ToxicityConfig = dataclasses.field(default_factory=ToxicityConfig)
     personal_data: PersonalDataConfig = dataclasses.field(default_factory=PersonalDataConfig)
     classical: ClassicalConfig = dataclasses.field(default_factory=ClassicalConfig)
 
