@@ -45,7 +45,7 @@ def surprise(counts: np.ndarray) -> np.ndarray:
 
 
 def fit(languages: dict[str, np.ndarray]) -> np.ndarray:
-    """A table that finds all languages about as surprising: one weighs the more, the worse it did."""
+    """A table that finds languages about as surprising: one weighs more, the worse it did."""
     shares = {name: counts / counts.sum() * 1e5 for name, counts in languages.items()}
     weights = dict.fromkeys(shares, 1.0)
     for _ in range(_ROUNDS):
