@@ -1,12 +1,14 @@
 """Documents between two stages: a folder of shards of compressed JSON Lines, and a manifest.
 
 Any tool that reads Dolma's layout (`id`, `source`, `metadata`, `text`) in `.jsonl.zst` reads them.
+A shard is one file, or several if it is large: each is a unit of the next stage.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,9 @@ from jaxlm.data.stages import Unit, check_file, read_manifest
 from jaxlm.errors import DamageError
 
 DOCUMENTS = "documents.jsonl.zst"
+# Of one file: what a stage holds of a unit is bounded, however large a file of the corpus is.
+_MAX_DOCUMENTS = 1 << 17
+_MAX_BYTES = 256 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,13 +34,11 @@ class DocumentStore:
 
     @property
     def units(self) -> list[Unit]:
-        """Each shard as a unit of the next stage: its file, and what it must hold."""
+        """Each file of documents as a unit of the next stage: its path, and what it must hold."""
         return [
-            {
-                "documents": str(self.directory / shard["name"] / DOCUMENTS),
-                **shard["files"][DOCUMENTS],
-            }
+            {"documents": str(self.directory / shard["name"] / name), **shard["files"][name]}
             for shard in self.manifest["shards"]
+            for name in _names(shard["files"])
         ]
 
     def documents(self) -> Iterator[Document]:
@@ -58,21 +61,43 @@ def open_store(directory: str | Path, *, verify: bool = False) -> DocumentStore:
     return DocumentStore(Path(directory), manifest)
 
 
-def write_shard(directory: Path, documents: Iterable[Document]) -> dict[str, int]:
+def write_shard(
+    directory: Path,
+    documents: Iterable[Document],
+    *,
+    max_documents: int = _MAX_DOCUMENTS,
+    max_bytes: int = _MAX_BYTES,
+) -> dict[str, int]:
     """Streams documents into `directory`; returns how many "documents", "characters", "bytes".
 
     The same documents give the same bytes.
+
+    Args:
+      directory: gets `documents.jsonl.zst`, then `documents-1.jsonl.zst` and so on.
+      documents: any number; one is held at a time.
+      max_documents: in one file.
+      max_bytes: of text, from which on a file is complete.
     """
-    count = characters = size = 0
-    compressor = zstandard.ZstdCompressor(level=3, write_checksum=True)
-    with (directory / DOCUMENTS).open("wb") as file, compressor.stream_writer(file) as stream:
-        for document in documents:
-            line = to_line(document)
-            stream.write(line)
-            count += 1
-            characters += len(document.text)
-            size += len(document.text.encode())
-    return {"documents": count, "characters": characters, "bytes": size}
+    total = {"documents": 0, "characters": 0, "bytes": 0}
+    remaining = iter(documents)
+    document = next(remaining, None)
+    number = 0
+    while True:
+        count = size = 0
+        compressor = zstandard.ZstdCompressor(level=3, write_checksum=True)
+        path = directory / _name(number)
+        with path.open("wb") as file, compressor.stream_writer(file) as stream:
+            while document is not None and count < max_documents and size < max_bytes:
+                stream.write(to_line(document))
+                count += 1
+                size += len(document.text.encode())
+                total["characters"] += len(document.text)
+                document = next(remaining, None)
+        total["documents"] += count
+        total["bytes"] += size
+        if document is None:
+            return total
+        number += 1
 
 
 def read_unit(unit: Unit) -> Iterator[Document]:
@@ -102,3 +127,13 @@ def read_shard(path: str | Path) -> Iterator[Document]:
             f"{path} is damaged after document {number} ({error}); delete its folder and give the "
             "command that made it again"
         ) from None
+
+
+def _name(number: int) -> str:
+    """The name of a shard's file of this number."""
+    return f"documents-{number}.jsonl.zst" if number else DOCUMENTS
+
+
+def _names(files: Mapping[str, Any]) -> Iterator[str]:
+    """The names of a shard's files of documents, in order."""
+    return itertools.takewhile(files.__contains__, map(_name, itertools.count()))

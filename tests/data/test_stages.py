@@ -191,6 +191,31 @@ def test_a_store_may_be_moved_between_two_calls(tmp_path):
     assert open_store(tmp_path / "c").units[0]["blake2b"] == units[0]["blake2b"]
 
 
+def in_small_files(unit, directory):
+    return write_shard(directory, numbered(unit), max_documents=4, max_bytes=1000)
+
+
+def numbered(unit):
+    for number in range(unit["first"], unit["first"] + unit["count"]):
+        yield Document("x" * (1000 if number == 2 else 1), "here", str(number))
+
+
+def test_a_large_shard_is_several_files_and_units(tmp_path):
+    units = [{"first": 0, "count": 12}, {"first": 12, "count": 0}, {"first": 12, "count": 4}]
+    options = {"stage": "make", "settings": {}}
+    manifest = run_stage(tmp_path / "s", units, in_small_files, **options)
+    assert manifest["statistics"] == {"documents": 16, "characters": 1015, "bytes": 1015}
+    store = open_store(tmp_path / "s")
+    found = [[int(d.identifier) for d in read_unit(unit)] for unit in store.units]
+    assert found == [[0, 1, 2], [3, 4, 5, 6], [7, 8, 9, 10], [11], [], [12, 13, 14, 15]]
+    assert [d.identifier for d in store.documents()] == list(map(str, range(16)))
+    copied = run_stage(tmp_path / "c", store.units, copy, **options)
+    assert [len(shard["files"]) for shard in copied["shards"]] == [1] * 6
+    (tmp_path / "s/00000/documents-2.jsonl.zst").unlink()
+    with pytest.raises(DamageError, match=r"documents-2\.jsonl\.zst is damaged: missing"):
+        open_store(tmp_path / "s")
+
+
 def test_damage_is_found(tmp_path):
     run(tmp_path / "s")
     path = tmp_path / "s/00003" / DOCUMENTS
