@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from jaxlm.data.cleaning.gibberish import GibberishConfig, gibberish_step
 from jaxlm.data.cleaning.gopher import (
     GopherQualityConfig,
     GopherRepetitionConfig,
@@ -98,6 +99,7 @@ def measure_steps(
         Result("language (named)", _language_names(corpus), OTHERS),
         Result("Gopher quality rules", _poor(english, quality, "quality"), OTHERS),
         Result("Gopher repetition rules", _poor(english, repetition, "repetition"), OTHERS),
+        Result("gibberish", _noise(corpus, innocent), OTHERS),
         Result("toxicity", _insults(english, innocent), OTHERS),
         *(
             Result(f"personal data: {kind}", score, CHECKED if kind in _CHECKSUMS else OTHERS)
@@ -175,6 +177,13 @@ def _poor(corpus: Sequence[Planted], step: Step, rules: str) -> Score:
         for planted in corpus
         if planted.truth.poor == rules or planted.truth.kind in _PROSE
     )
+
+
+def _noise(corpus: Sequence[Planted], innocent: Sequence[Document]) -> Score:
+    """Noise among texts in all languages, code and tables."""
+    step = gibberish_step(GibberishConfig())
+    planted = [(one.truth.gibberish, _repaired(one)) for one in corpus]
+    return _score_dropped(step, planted, innocent)
 
 
 def _insults(corpus: Sequence[Planted], innocent: Sequence[Document]) -> Score:
