@@ -1,11 +1,12 @@
-"""Makes the table by which `jaxlm.data.cleaning.gibberish` tells letters from noise.
+"""Makes the tables by which `jaxlm.data.cleaning.gibberish` tells letters from noise.
 
     python experiments/letter_trigrams.py texts/ --output jaxlm/data/cleaning/letter_trigrams.npy
 
-Each file of the folder is one language (or kind of source code), of some 20,000 characters or more.
-The shipped table was made from the manual pages that Debian translates into 14 languages, Django's
-translations into 48 languages in Latin script, Python's documentation and library, the Linux
-kernel's documentation, C headers, fortunes and Shakespeare.
+Each folder in texts/ is a group of related languages and becomes a table; each file in it is one
+language (or kind of source code) of some 20,000 characters or more. The shipped tables were made
+from the manual pages that Debian translates into 14 languages, Django's translations into 45
+languages in Latin script, Python's documentation and library, the Linux kernel's documentation, C
+headers, fortunes in five languages, and Shakespeare.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 from jaxlm.data.cleaning.gibberish import BITS, SYMBOLS, letter_symbols, letter_trigrams
 
 _BLOCK = 1 << 17
-_ROUNDS = 12
+_SHARE = 1e5  # counts of each language, whatever the size of its text
 
 
 def trigram_counts(text: str) -> np.ndarray:
@@ -44,41 +45,32 @@ def surprise(counts: np.ndarray) -> np.ndarray:
     return -np.log2(three)
 
 
-def fit(languages: dict[str, np.ndarray]) -> np.ndarray:
-    """A table that finds languages about as surprising: one weighs more, the worse it did."""
-    shares = {name: counts / counts.sum() * 1e5 for name, counts in languages.items()}
-    weights = dict.fromkeys(shares, 1.0)
-    for _ in range(_ROUNDS):
-        table = surprise(sum(weights[name] * share for name, share in shares.items()))
-        bits = {
-            name: (share * table)[:, :, 1:].sum() / share[:, :, 1:].sum()
-            for name, share in shares.items()
-        }
-        mean = np.mean(list(bits.values()))
-        for name in weights:
-            weights[name] = max(1.0, weights[name] * np.exp(np.clip(bits[name] - mean, -0.5, 0.5)))
-    for name in sorted(bits, key=bits.__getitem__):
-        print(f"{name:24} {bits[name]:.2f} bits a letter, weight {weights[name]:.2f}")
-    table = surprise(sum(weights[name] * share for name, share in shares.items()))
-    table[:, :, 0] = 0  # only letters count
-    return np.clip(np.rint(table / BITS), 0, 255).astype(np.uint8)
+def table(languages: list[np.ndarray]) -> np.ndarray:
+    """The table of some languages, each with the same weight; uint8, in units of `BITS`."""
+    result = surprise(sum(counts / counts.sum() * _SHARE for counts in languages))
+    result[:, :, 0] = 0  # only letters count
+    return np.clip(np.rint(result / BITS), 0, 255).astype(np.uint8)
 
 
 def main() -> None:
-    """Reads the texts and writes the table."""
+    """Reads the texts and writes the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="holds a text file for each language")
+    parser.add_argument("folder", type=Path, help="GROUP/LANGUAGE.txt")
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
-    np.save(
-        arguments.output,
-        fit(
-            {
-                path.stem: trigram_counts(path.read_text(encoding="utf-8"))
-                for path in sorted(arguments.folder.iterdir())
-            }
-        ),
-    )
+    tables = []
+    for group in sorted(arguments.folder.iterdir()):
+        counts = {
+            path.stem: trigram_counts(path.read_text(encoding="utf-8"))
+            for path in sorted(group.iterdir())
+        }
+        tables.append(table(list(counts.values())))
+        bits = {
+            name: (own * tables[-1]).sum() * BITS / own[:, :, 1:].sum()
+            for name, own in counts.items()
+        }
+        print(f"{group.name}:", ", ".join(f"{name} {value:.2f}" for name, value in bits.items()))
+    np.save(arguments.output, np.stack(tables))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """Gibberish: text whose letters do not follow each other as in any language.
 
-A table tells how surprising a letter is after the two before it, in bits, over source code and
-some forty languages in Latin script. Prose and code have about 4 bits a letter in each of them;
-letters in the proportions of English but in random order have 6, base64 and a keyboard's rows 7.5.
-`experiments/letter_trigrams.py` makes the table. Text in other scripts is not judged, nor is noise
-that imitates runs of three letters.
+Tables tell how surprising a letter is after the two before it, in bits: one for each of some groups
+of languages in Latin script (Germanic, Romance ...), and the one that fits best counts. Prose and
+code have 3 to 4 bits a letter; letters that only keep the pairs of English have 4.5, its letters in
+random order 6, base64 and a keyboard's rows 7.5. `experiments/letter_trigrams.py` makes the tables.
+Other scripts are not judged. Noise that imitates runs of three letters is not found; a language
+that is far from all those in the tables may be taken for noise.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from jaxlm.errors import InputError
 SYMBOLS = 28
 """What is no letter, a to z, and any other letter of Latin script."""
 BITS = 1 / 16
-"""The unit of the table."""
+"""The unit of the tables."""
 _BLOCK = 1 << 17
 _OTHER_LETTER = SYMBOLS - 1
+_WORDS = 0.9
 _LAST_LATIN = 0x27F
 _MARKS = (0x2000, 0x2BFF)  # punctuation, arrows, mathematics, box drawing
 _CONTINUATION = bytes(range(0x80, 0xC0))
@@ -47,10 +49,12 @@ class GibberishConfig:
 
     enabled: bool = True
     """Drop gibberish."""
-    max_bits_per_letter: float = 4.5
-    """More surprising letters are gibberish. Of pages in 14 languages, Python's documentation and
-    source code 0.1 % are above it, of the Linux kernel's documentation, with its tables of pins,
-    3 %; of noise in general 99 %, of noise with the pairs of letters of English 94 %."""
+    max_bits_per_letter: float = 4.1
+    """More surprising letters are gibberish, in text that is words and white space by 90 %."""
+    max_bits_per_letter_of_names: float = 4.6
+    """The same in text with more digits and punctuation: names in tables and code look odd."""
+    max_accented_share: float = 0.5
+    """More letters beyond a to z are another script, read in the wrong encoding."""
     min_letters: int = 100
     """Documents with fewer Latin letters are not judged."""
 
@@ -63,7 +67,11 @@ class GibberishConfig:
 
 def letter_symbols(text: str) -> np.ndarray:
     """The symbol of each character (uint8), with two separators in front and one at the end."""
-    data = text.encode("utf-8", "surrogatepass").translate(_SYMBOL_OF_BYTE, _CONTINUATION)
+    data = text.encode("utf-8", "surrogatepass")
+    if not text.isascii():
+        for vietnamese in (b"\xe1\xba", b"\xe1\xbb"):  # U+1E80 to U+1EFF
+            data = data.replace(vietnamese, b"\xc5")
+    data = data.translate(_SYMBOL_OF_BYTE, _CONTINUATION)
     return np.frombuffer(b"\0\0" + data + b"\0", np.uint8)
 
 
@@ -82,31 +90,56 @@ def letter_trigrams(symbols: np.ndarray) -> np.ndarray:
     return trigrams
 
 
-def bits_per_letter(text: str) -> tuple[float, int]:
-    """How surprising the letters of `text` are on average, and how many there are.
+@dataclasses.dataclass(frozen=True)
+class LetterScore:
+    """How the letters of a text follow each other.
 
-    Where characters of other scripts are more, the result is (0.0, 0).
+    Attributes:
+      bits: how surprising a letter is, on average.
+      letters: how many there are; 0 if characters of other scripts are more.
+      share: of the text's characters that are letters or white space.
+      accented: share of the letters that are not a to z.
     """
-    cost = letters = others = 0
+
+    bits: float
+    letters: int
+    share: float
+    accented: float
+
+
+def score_letters(text: str) -> LetterScore:
+    """Scores the letters of Latin script in `text`."""
+    tables = _tables()
+    costs = np.zeros(len(tables), np.int64)
+    letters = accented = others = spaces = 0
     for start in range(0, len(text), _BLOCK):
         block = text[start : start + _BLOCK]
         symbols = letter_symbols(block)
         # Entries of trigrams that end in a separator are zero.
-        cost += int(_table().take(letter_trigrams(symbols)).sum(dtype=np.int64))
+        trigrams = letter_trigrams(symbols)
+        costs += [table.take(trigrams).sum(dtype=np.int64) for table in tables]
         letters += int(np.count_nonzero(symbols))
+        spaces += sum(map(block.count, " \n\t\r"))
         if not block.isascii():
+            accented += int(np.count_nonzero(symbols == _OTHER_LETTER))
             codes = np.frombuffer(block.encode("utf-32-le", "surrogatepass"), "<u4")
             marks = (codes >= _MARKS[0]) & (codes <= _MARKS[1])
             others += int(np.count_nonzero((codes > _LAST_LATIN) & ~marks))
     if letters == 0 or others > letters:
-        return 0.0, 0
-    return cost * BITS / letters, letters
+        return LetterScore(0.0, 0, 0.0, 0.0)
+    return LetterScore(
+        bits=int(costs.min()) * BITS / letters,
+        letters=letters,
+        share=(letters + spaces) / len(text),
+        accented=accented / letters,
+    )
 
 
 @functools.cache
-def _table() -> np.ndarray:
+def _tables() -> np.ndarray:
+    """uint8 [tables, 28 * 28 * 28]."""
     file = importlib.resources.files("jaxlm.data.cleaning") / "letter_trigrams.npy"
-    return np.load(io.BytesIO(file.read_bytes()), allow_pickle=False).reshape(-1)
+    return np.load(io.BytesIO(file.read_bytes()), allow_pickle=False).reshape(-1, SYMBOLS**3)
 
 
 def gibberish_step(config: GibberishConfig) -> Step:
@@ -121,6 +154,11 @@ def gibberish_step(config: GibberishConfig) -> Step:
 
 
 def _verdict(config: GibberishConfig, document: Document) -> Verdict:
-    bits, letters = bits_per_letter(document.text)
-    found = letters >= config.min_letters and bits > config.max_bits_per_letter
+    score = score_letters(document.text)
+    limit = (
+        config.max_bits_per_letter if score.share >= _WORDS else config.max_bits_per_letter_of_names
+    )
+    found = score.letters >= config.min_letters and (
+        score.bits > limit or score.accented > config.max_accented_share
+    )
     return Verdict(document.text, "gibberish" if found else "")

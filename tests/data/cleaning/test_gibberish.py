@@ -9,6 +9,7 @@ import math
 import pickle
 import random
 import string
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -17,10 +18,10 @@ from hypothesis import strategies as st
 
 from jaxlm.data.cleaning.gibberish import (
     GibberishConfig,
-    bits_per_letter,
     gibberish_step,
     letter_symbols,
     letter_trigrams,
+    score_letters,
 )
 from jaxlm.data.documents import Document
 from jaxlm.errors import InputError
@@ -41,6 +42,8 @@ PROSE = {
     "annettu järki ja omatunto, ja heidän on toimittava toisiaan kohtaan veljeyden hengessä.",
     "tr": "Bütün insanlar hür, haysiyet ve haklar bakımından eşit doğarlar. Akıl ve vicdana "
     "sahiptirler ve birbirlerine karşı kardeşlik zihniyeti ile hareket etmelidirler.",
+    "vi": "Tất cả mọi người sinh ra đều được tự do và bình đẳng về nhân phẩm và quyền lợi. Mọi con "
+    "người đều được tạo hoá ban cho lý trí và lương tâm và cần phải đối xử với nhau.",
     "ru": "Все люди рождаются свободными и равными в своем достоинстве и правах. Они наделены "
     "разумом и совестью и должны поступать в отношении друг друга в духе братства.",
     "zh": 3 * "人人生而自由,在尊严和权利上一律平等。"
@@ -60,6 +63,15 @@ def test_languages_are_kept(language):
 def test_source_code_is_kept():
     for module in (json, inspect, random, string):
         assert not dropped(inspect.getsource(module))
+
+
+def test_pairs_of_letters_alone_are_no_language():
+    sample = f" {PROSE['en'].lower()} " * 2
+    chance = random.Random(3)
+    letters = ["t"]
+    while len(letters) < 2000:
+        letters.append(chance.choice([b for a, b in pairwise(sample) if a == letters[-1]]))
+    assert dropped("".join(letters))
 
 
 def noise(kind, seed):
@@ -88,36 +100,46 @@ def test_noise_is_dropped(kind):
 def test_short_texts_and_texts_without_letters_are_not_judged():
     assert not dropped("xqzv " * 24)  # 96 letters
     assert dropped("xqzv " * 25)
-    assert bits_per_letter("") == bits_per_letter("123 4.5\n") == (0.0, 0)
+    assert score_letters("").letters == score_letters("123 4.5\n").letters == 0
     # Names in Latin letters among more letters of another script.
-    assert bits_per_letter("xqzv " + PROSE["ru"]) == (0.0, 0)
+    assert score_letters("xqzv " + PROSE["ru"]).letters == 0
+
+
+def test_names_among_digits_and_punctuation_may_look_odd():
+    names = " ".join(f"{i}: pci-bridge, usb_phy, spi0-cs, led(on);" for i in range(9))
+    assert not dropped(names)
+    words = "".join(c if c.isalpha() else " " for c in names)
+    assert score_letters(names).share < 0.9 <= score_letters(words).share
+    assert dropped(words)
 
 
 def test_symbols_of_letters():
-    assert letter_symbols("aZ é-ß").tolist() == [0, 0, 1, 26, 0, 27, 0, 27, 0]
+    assert letter_symbols("aZ é-ßế").tolist() == [0, 0, 1, 26, 0, 27, 0, 27, 27, 0]
 
 
 @given(st.text("ab z.é\n", max_size=60))
 def test_score_is_the_sum_over_letters(text):
-    table = np.load(inspect.getfile(bits_per_letter).replace("gibberish.py", "letter_trigrams.npy"))
+    table = np.load(inspect.getfile(score_letters).replace("gibberish.py", "letter_trigrams.npy"))
     code = [27 if c == "é" else ord(c) - 96 if c.isalpha() else 0 for c in text]
-    total, before, last = 0, 0, 0
+    total, before, last = np.zeros(len(table), int), 0, 0
     for symbol in code:
         if symbol:
-            total += int(table[before if last else 0, last, symbol])
+            total += table[:, before if last else 0, last, symbol].astype(int)
         before, last = last, symbol
     letters = sum(map(bool, code))
-    found = bits_per_letter(text)
-    assert found[1] == letters
-    assert math.isclose(found[0] * letters, total / 16, abs_tol=1e-9)
+    found = score_letters(text)
+    assert found.letters == letters
+    assert math.isclose(found.bits * letters, total.min() / 16, abs_tol=1e-9)
+    if letters:
+        plain = sum(c.isalpha() or c.isspace() for c in text)
+        assert math.isclose(found.share, plain / len(text))
 
 
 def test_long_texts_are_scored_in_parts_of_the_same_score():
     text = PROSE["en"] + "\n"
-    once, letters = bits_per_letter(text)
-    many, more = bits_per_letter(text * 2000)
-    assert more == 2000 * letters
-    assert math.isclose(once, many, rel_tol=1e-3)
+    once, many = score_letters(text), score_letters(text * 2000)
+    assert many.letters == 2000 * once.letters
+    assert math.isclose(once.bits, many.bits, rel_tol=1e-3)
 
 
 def test_trigrams_forget_what_stood_before_a_separator():
