@@ -18,6 +18,7 @@ from jaxlm.data.cleaning.pipeline import clean as clean_store
 from jaxlm.data.collect import collect as collect_corpus
 from jaxlm.data.deduplicate import DeduplicationConfig
 from jaxlm.data.deduplicate import deduplicate as deduplicate_store
+from jaxlm.data.near_duplicates import describe_banding
 from jaxlm.data.prepare import PASSING, LineConfig, prepare, prepare_tokens
 from jaxlm.data.reading import OptionNames, ReadSettings
 from jaxlm.data.store import open_store
@@ -135,7 +136,10 @@ def deduplicate(arguments: Sequence[str]) -> int:
         default=_default(Deduplicate, rules=_configured(arguments, DeduplicationConfig())),
     )
     work = functools.partial(deduplicate_store, options.store, options.output, options.rules)
-    return _run(options, options.output, work)
+    status = _run(options, options.output, work)
+    if options.rules.near.enabled:
+        print(describe_banding(options.rules.near))
+    return status
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ import dataclasses
 import math
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -129,9 +129,8 @@ def _train(
     optimizer = make_optimizer(config.optimizer, schedule, decayed(parameters))
     abstract, make_state = plan_state(model, parameters, optimizer, seed=config.seed, mesh=mesh)
 
-    loader, heldout = (
-        make_loader(config, split, prepared.weights) for split in (prepared.train, prepared.heldout)
-    )
+    loader = make_loader(config, prepared.train, prepared.weights, say)
+    heldout = make_loader(config, prepared.heldout, prepared.weights)
     checkpointer = stack.enter_context(
         Checkpointer(
             directory.checkpoints,
@@ -248,18 +247,27 @@ def _train(
 
 
 def make_loader(
-    config: RunConfig, split: Sequence[TokenShards], weights: Sequence[float]
+    config: RunConfig,
+    split: Sequence[TokenShards],
+    weights: Sequence[float],
+    say: Callable[[str], None] = lambda text: None,
 ) -> BatchLoader | MixtureLoader:
     """The rows of one split: of its one source, or of several by their weights."""
+    context, packing = config.model.context_length, config.data.packing
+    plans = [plan_rows(shards.lengths, context, packing) for shards in split]
+    rows = sum(plan.rows for plan in plans)
+    full = sum(plan.fill * plan.rows for plan in plans) / max(1, rows)
+    cut = sum(plan.documents_cut for plan in plans) / max(1, sum(len(s.lengths) for s in split))
+    say(f"packing: {rows:,} rows of {context:,}, {full:.2%} full; {cut:.1%} of documents are cut")
     loaders = [
         BatchLoader(
             shards.tokens,
-            plan_rows(shards.lengths, config.model.context_length, config.data.packing),
+            plan,
             batch_size=config.training.batch_size,
             seed=config.seed,
             identity=shards.fingerprint,
         )
-        for shards in split
+        for shards, plan in zip(split, plans, strict=True)
     ]
     if len(loaders) == 1:
         return loaders[0]
