@@ -64,8 +64,9 @@ _NO_DOMAINS = frozenset(
         *("conf", "service", "socket", "target", "timer", "mount", "device", "path", "slice"),
     )
 )
-_LOCAL = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.!#$%&*+-/=?^_`{|}~'"
-_LOCAL_EDGES = ".!#$%&*-/=?^`{|}~'"
+# Without the slash, which is allowed: before an address it ends the path of a link.
+_LOCAL = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.!#$%&*+-=?^_`{|}~'"
+_LOCAL_EDGES = ".!#$%&*-=?^`{|}~'"
 _DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9\-]|\.(?=[A-Za-z0-9]))*")
 # Patterns begin with a set of characters, which the engine looks for fastest; what must not come
 # before it is tested from there.
@@ -79,11 +80,11 @@ _IBAN = re.compile(r"[A-Z](?<![A-Za-z0-9][A-Z])[A-Z][0-9]{2}(?=[ \u00a0\-]?[A-Z0
 _IBAN_REST = re.compile(r"(?:[ \u00a0\-]?[A-Z0-9]){11,30}")
 _SSN = re.compile(r"[0-9](?<![\w.\-][0-9])[0-9]{2}([ \-])[0-9]{2}\1[0-9]{4}(?!\w|[.\-][0-9])")
 _SSN_NAMED = re.compile(r"(?:\bSSN|social security)[^0-9\n]{0,20}$", re.IGNORECASE)
-_IPV4 = re.compile(r"[0-9](?<![\w.\-][0-9])[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?![\w\-]|\.[0-9])")
+_IPV4 = re.compile(r"[0-9](?<![\w.\-][0-9])[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?![\w\-]|\.\w)")
 _SMALL = 32  # of 4,000 addresses one has four numbers below it; of versions almost all
 _ADDRESS_NAMED = re.compile(
-    r"(?:\bip(?:v4)?|address(?:es)?|host|server|client|dns|gateway|ping|ssh|router?|inet|from|src"
-    r"|dst|dest|to|via|at|://|@)[ :=,(\[\"'`]{0,3}$",
+    r"(?:(?<![a-z])(?:ip(?:v4)?|ping|src|dst|dest|via)|address(?:es)?|host|server|client|dns"
+    r"|gateway|router?|inet|://|\w@)[ :=,(\[\"'`]{0,3}$",
     re.IGNORECASE,
 )
 _VERSION = re.compile(

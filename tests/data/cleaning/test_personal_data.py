@@ -40,6 +40,7 @@ def found(text, config=ALL):
         ("(x@y-z.org)", "x@y-z.org"),
         ("*bold@example.org*", "bold@example.org"),
         ("q@xn--bcher-kva.xn--p1ai", "q@xn--bcher-kva.xn--p1ai"),
+        ("https://lists.example/r/12-a.b@example.org/", "12-a.b@example.org"),
     ],
 )
 def test_email(text, address):
@@ -170,6 +171,9 @@ def test_social_security_number_with_spaces_must_be_named():
         ("[2001:4860:4860:0:0:0:0:8844]:443", "ipv6", "2001:4860:4860:0:0:0:0:8844"),
         ("2a00:1450:4001:81b::200e: unreachable", "ipv6", "2a00:1450:4001:81b::200e"),
         ("fe80::1%eth0", "ipv6", "fe80::1"),
+        ("nameserver 1.1.1.1", "ipv4", "1.1.1.1"),
+        ("default via 4.3.2.1 dev eth0", "ipv4", "4.3.2.1"),
+        ("root@4.3.2.1", "ipv4", "4.3.2.1"),
     ],
 )
 def test_addresses(text, kind, address):
@@ -182,7 +186,9 @@ def test_addresses(text, kind, address):
         "version 93.184.216.34", "v93.184.216.34", "libssl-93.184.216.34", "256.1.1.1",
         "1.2.3.4.5", "Section 4.2.2.1", "4.2.2.1. Overview", "01.02.03.04", "12:30:45",
         "std::vector<int>", "Ada::Add", "a::b", "::", "x :: Int", "00:1b:44:11:3a:b7",
-        "2001:4860:4860::8888::1", "1.93.184.216.34",
+        "2001:4860:4860::8888::1", "1.93.184.216.34", "1.10 Ssh 4.13.2.1", "bumped to 3.6.1.0",
+        "with @since @4.9.0.0@", "relative to 3.6.23.1", "that 1.2.3.4", "chat 1.2.3.4",
+        "2.20.1.155.g426c96fcdb", "tool_2.20.1.155.tar.gz", "2.20.1.155.tar.gz",
     ],
 )  # fmt: skip
 def test_no_addresses(text):
