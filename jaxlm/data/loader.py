@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from jaxlm.data.packing import RowPlan
-from jaxlm.data.token_array import TokenArray
+from jaxlm.data.token_files import TokenFiles
 from jaxlm.errors import InputError
 
 Batch = dict[str, np.ndarray]
@@ -38,7 +38,7 @@ class BatchLoader:
 
     def __init__(
         self,
-        tokens: np.ndarray | TokenArray,
+        tokens: np.ndarray | TokenFiles,
         plan: RowPlan,
         *,
         batch_size: int,
@@ -51,7 +51,7 @@ class BatchLoader:
         if int((plan.token_start + plan.length).max()) >= len(tokens):
             raise InputError(f"the row plan is of a larger token file than this of {len(tokens)}")
         check_batch_size(batch_size)
-        self._tokens = tokens if isinstance(tokens, TokenArray) else np.asarray(tokens)
+        self._tokens = tokens if isinstance(tokens, TokenFiles) else np.asarray(tokens)
         self._plan = plan
         self._batch_size = batch_size
         self._seed = seed
@@ -107,14 +107,20 @@ class BatchLoader:
         used = np.add.reduceat(length, end - count - 1)
         length[padding] = context - used
 
+        tokens = self._tokens
+        if isinstance(tokens, TokenFiles):  # only what the rows hold, a fragment after the other
+            read = length + 1
+            read[padding] = 0
+            tokens, start = tokens.spans(start, read), np.cumsum(read) - read
+
         slot = np.arange(len(rows) * context)
         position = slot - np.repeat(np.cumsum(length) - length, length)
         source = position + np.repeat(start, length)
         segment_ids = np.repeat(segment.astype(np.int32), length)
         batch = {
             # Clipped for padding alone: every fragment lies within the tokens.
-            "tokens": self._tokens.take(source, mode="clip").astype(np.int32),
-            "targets": self._tokens.take(source + 1, mode="clip").astype(np.int32),
+            "tokens": tokens.take(source, mode="clip").astype(np.int32),
+            "targets": tokens.take(source + 1, mode="clip").astype(np.int32),
             "positions": position.astype(np.int32),
             "segment_ids": segment_ids,
             "mask": segment_ids > 0,

@@ -102,7 +102,9 @@ def _concatenated(document_start: np.ndarray, slots: np.ndarray, context_length:
     total = int(slots.sum())
     rows = -(-total // context_length)
     # A fragment begins with a document and with a row.
-    starts = np.union1d(begin, np.arange(rows) * context_length)
+    starts = np.concatenate([begin, np.arange(rows) * context_length])
+    starts.sort(kind="stable")  # a merge of two sorted runs
+    starts = starts[np.diff(starts, prepend=-1) > 0]
     document = np.searchsorted(begin, starts, side="right") - 1
     return RowPlan(
         context_length,

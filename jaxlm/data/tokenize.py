@@ -10,18 +10,24 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from jaxlm.data.documents import Document
-from jaxlm.data.shards import TokenShards, TokenWriter, open_tokens
-from jaxlm.data.stages import Engine, Progress, Unit, in_process, read_manifest, run_stage
+from jaxlm.data.shards import MANIFEST, TokenShards, TokenWriter, open_tokens
+from jaxlm.data.stages import (
+    Engine,
+    Progress,
+    Unit,
+    check_file,
+    in_process,
+    read_manifest,
+    run_stage,
+)
 from jaxlm.data.store import open_store, read_unit
-from jaxlm.data.token_array import TokenArray
-from jaxlm.errors import DamageError, InputError
+from jaxlm.errors import InputError
 from jaxlm.tokenizers.base import Tokenizer, document_ends, load_tokenizer
 
 SPLITS = ("train", "heldout")
 _BATCH = 1_000_000  # characters that are encoded together
+_Part = tuple[str, str, str]  # which document, name of the split, text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +94,8 @@ def tokenize_store(
     "train" and "heldout" the "documents" (parts), "tokens", "bytes" and "characters".
 
     Raises:
-      InputError: no store or tokenizer, or a directory of other settings.
+      InputError: no store or tokenizer, a directory of other settings, or a document that the
+        tokenizer has no ids for.
       DamageError: a shard of the store is damaged.
     """
     store = open_store(store_directory)
@@ -116,10 +123,13 @@ def tokenize_unit(
         for name in SPLITS
     }
     characters = dict.fromkeys(SPLITS, 0)
-    parts = (part for document in read_unit(unit) for part in split.parts(document))
+    parts = (
+        (f"{document.source} {document.identifier}", *part)
+        for document in read_unit(unit)
+        for part in split.parts(document)
+    )
     for batch in _batches(parts):
-        encoded = tokenizer.encode_batch([text for _, text in batch])
-        for (name, text), ids in zip(batch, encoded, strict=True):
+        for (_, name, text), ids in zip(batch, _encoded(tokenizer, batch), strict=True):
             characters[name] += len(text)
             writers[name].add(begin + ids + end, len(text.encode()))
     for writer in writers.values():
@@ -138,7 +148,7 @@ def tokenize_unit(
 def open_token_store(directory: str | Path, split: str, *, verify: bool = False) -> TokenShards:
     """The tokens of one split of all shards, as if they were one file; nothing is copied.
 
-    In memory are 24 bytes for each document; the tokens stay in the files.
+    In memory are 8 bytes for each document; the tokens stay in the files.
 
     Args:
       directory: that `tokenize_store` wrote.
@@ -146,37 +156,19 @@ def open_token_store(directory: str | Path, split: str, *, verify: bool = False)
       verify: compares checksums.
 
     Raises:
-      InputError: no finished tokens.
-      DamageError: a file is damaged, or of another tokenizer than the others.
+      InputError: no finished tokens, or a shard of another tokenizer.
+      DamageError: a file is missing or damaged.
     """
     directory = Path(directory)
-    manifest = read_manifest(directory, verify=verify)
+    manifest = read_manifest(directory)
     if manifest["stage"] != "tokenize":
         raise InputError(f"{directory} holds no tokens, it is of the stage {manifest['stage']!r}")
-    tokenizer = manifest["settings"]["tokenizer"]
-    shards = []
-    for about in manifest["shards"]:
-        shard = open_tokens(directory / about["name"] / split)
-        if shard.tokenizer != tokenizer:
-            raise DamageError(
-                f"{directory / about['name'] / split} is of another tokenizer than {directory}; "
-                "delete the folder of the shard and tokenize again"
-            )
-        shards.append(shard)
-    sizes = np.cumsum([0, *(len(shard.tokens) for shard in shards)])
-    offsets = [s.offsets[:-1].astype(np.int64) + n for s, n in zip(shards, sizes, strict=False)]
-    fingerprint = hashlib.blake2b(digest_size=16)
-    for shard in shards:
-        fingerprint.update(shard.fingerprint.encode())
-    return TokenShards(
-        tokens=TokenArray([np.asarray(shard.tokens) for shard in shards]),
-        offsets=np.concatenate([*offsets, sizes[-1:]]),
-        byte_counts=np.concatenate([shard.byte_counts for shard in shards]),
-        token_counts=functools.reduce(np.add, (shard.token_counts for shard in shards)),
-        vocab_size=shards[0].vocab_size,
-        tokenizer=tokenizer,
-        fingerprint=fingerprint.hexdigest(),
-    )
+    shards = [directory / about["name"] / split for about in manifest["shards"]]
+    tokens = open_tokens(*shards, verify=verify, tokenizer=manifest["settings"]["tokenizer"])
+    for path, about in zip(shards, manifest["shards"], strict=True):
+        # It holds the checksums of the others.
+        check_file(path / MANIFEST, about["files"][f"{split}/{MANIFEST}"], verify=True)
+    return tokens
 
 
 @functools.lru_cache(maxsize=1)
@@ -185,12 +177,24 @@ def _loaded(directory: str) -> Tokenizer:
     return load_tokenizer(directory)
 
 
-def _batches(parts: Iterable[tuple[str, str]]) -> Iterator[Sequence[tuple[str, str]]]:
-    batch: list[tuple[str, str]] = []
+def _encoded(tokenizer: Tokenizer, parts: Sequence[_Part]) -> list[list[int]]:
+    try:
+        return tokenizer.encode_batch([text for *_, text in parts])
+    except InputError:
+        for document, _, text in parts:
+            try:
+                tokenizer.encode(text)
+            except InputError as error:
+                raise InputError(f"{document}: {error}") from None
+        raise
+
+
+def _batches(parts: Iterable[_Part]) -> Iterator[list[_Part]]:
+    batch: list[_Part] = []
     characters = 0
     for part in parts:
         batch.append(part)
-        characters += len(part[1])
+        characters += len(part[-1])
         if characters >= _BATCH:
             yield batch
             batch, characters = [], 0

@@ -1,6 +1,8 @@
 """Every transition once, every row once an epoch, and batches equal to plain Python's."""
 
 import itertools
+import os
+import pickle
 from unittest import mock
 
 import numpy as np
@@ -10,8 +12,8 @@ from hypothesis import strategies as st
 
 from jaxlm.data.loader import BatchLoader, ContiguousLoader, permute
 from jaxlm.data.packing import plan_rows
-from jaxlm.data.token_array import TokenArray
-from jaxlm.errors import InputError
+from jaxlm.data.token_files import TokenFiles
+from jaxlm.errors import DamageError, InputError
 
 LENGTHS = st.lists(st.integers(0, 40), max_size=60)
 
@@ -214,36 +216,64 @@ def test_evaluation_covers_everything_once():
     np.testing.assert_array_equal(targets, seen + 1)
 
 
+def write_files(folder, arrays):
+    """Token files that hold the arrays, opened as one."""
+    paths = [folder / f"{i}.bin" for i in range(len(arrays))]
+    for path, array in zip(paths, arrays, strict=True):
+        array.tofile(path)
+    return TokenFiles(paths, [len(array) for array in arrays], arrays[0].dtype)
+
+
 @given(
     sizes=st.lists(st.integers(0, 50), min_size=1, max_size=8).filter(any),
-    count=st.integers(0, 40),
+    dtype=st.sampled_from(["<u2", "<u4"]),
     data=st.data(),
 )
 @settings(deadline=None)
-def test_many_files_are_one_array(sizes, count, data):
-    whole = np.random.default_rng(0).integers(0, 60_000, sum(sizes)).astype(np.uint16)
-    array = TokenArray(np.split(whole, np.cumsum(sizes)[:-1]))
-    assert (len(array), array.dtype) == (len(whole), whole.dtype)
-    np.testing.assert_array_equal(np.asarray(array), whole)
-    places = st.lists(st.integers(0, len(whole) - 1), min_size=count, max_size=count)
-    index = np.array(data.draw(places), int)
-    np.testing.assert_array_equal(array[index], whole[index])
-    np.testing.assert_array_equal(
-        array.take(index + 7, mode="clip"), whole.take(index + 7, mode="clip")
-    )
-    np.testing.assert_array_equal(array[3:11], whole[3:11])
+def test_many_files_are_one_array(tmp_path_factory, sizes, dtype, data):
+    whole = np.random.default_rng(0).integers(0, 60_000, sum(sizes)).astype(dtype)
+    parts = np.split(whole, np.cumsum(sizes)[:-1])
+    files = write_files(tmp_path_factory.mktemp("files"), parts)
+    assert (len(files), files.dtype) == (len(whole), whole.dtype)
+    np.testing.assert_array_equal(np.asarray(files), whole)
+    spans = data.draw(st.lists(st.tuples(*[st.integers(0, len(whole))] * 2), max_size=20))
+    spans = np.sort(np.array(spans, int).reshape(-1, 2))
+    found = files.spans(spans[:, 0], spans[:, 1] - spans[:, 0])
+    expected = [whole[:0], *(whole[begin:end] for begin, end in spans)]
+    np.testing.assert_array_equal(found, np.concatenate(expected))
+    places = data.draw(st.lists(st.integers(0, len(whole) - 1), max_size=20))
+    index = np.array(places, int)
+    np.testing.assert_array_equal(files[index], whole[index])
+    np.testing.assert_array_equal(files[3:11], whole[3:11])
     with pytest.raises(IndexError, match="outside"):
-        array[np.array([len(whole)])]
+        files[np.array([len(whole)])]
+    with pytest.raises(IndexError, match="step"):
+        files[::2]
 
 
-def test_rows_of_many_files_are_those_of_one():
+def test_files_that_shrink_or_vanish_are_named(tmp_path):
+    files = write_files(tmp_path, [np.arange(100, dtype="<u2"), np.arange(100, dtype="<u2")])
+    os.truncate(tmp_path / "1.bin", 100)
+    np.testing.assert_array_equal(files[120:150], np.arange(20, 50))
+    with pytest.raises(DamageError, match=r"1\.bin is damaged: it ends before byte 102"):
+        files[120:151]
+    (tmp_path / "0.bin").unlink()
+    with pytest.raises(DamageError, match=r"0\.bin cannot be read"):
+        files[3:4]
+
+
+def test_rows_of_many_files_are_those_of_one(tmp_path):
     loader, lengths = make_loader(16)
     tokens = np.arange(lengths.sum(), dtype=np.uint16)
     cuts = np.cumsum(lengths)[[3, 11, 12, 30]]
     plan = plan_rows(lengths, 8)
-    many = BatchLoader(TokenArray(np.split(tokens, cuts)), plan, batch_size=16, seed=0)
-    for name, array in loader.batch(5).items():
-        np.testing.assert_array_equal(many.batch(5)[name], array)
+    files = write_files(tmp_path, np.split(tokens, cuts))
+    many = BatchLoader(files, plan, batch_size=16, seed=0)
+    there = pickle.loads(pickle.dumps(many))  # as it goes to another process
+    for start in (0, 5, 1000):
+        for name, array in loader.batch(start).items():
+            np.testing.assert_array_equal(many.batch(start)[name], array)
+            np.testing.assert_array_equal(there.batch(start)[name], array)
     assert many.fingerprint == loader.fingerprint
 
 
