@@ -42,8 +42,9 @@ VOID = frozenset({"br", "hr", "img", "input", "wbr", "embed", "area", "col"})
 
 _FURNITURE = frozenset({
     "headerlink", "linenos", "lineno", "linenodiv", "line-numbers", "sphinxsidebar",
-    "related", "navheader", "navfooter", "navigation", "nav-panel", "breadcrumb",
-    "breadcrumbs", "mw-editsection", "sr-only", "visually-hidden", "noprint",
+    "related", "nav", "navbar", "navheader", "navfooter", "navigation", "nav-panel", "docnav",
+    "breadcrumb", "breadcrumbs", "mw-editsection", "viewcode-link", "viewcode-back", "sr-only",
+    "visually-hidden", "noprint",
 })  # fmt: skip
 """Classes and identifiers of what generators put around and into the text."""
 _FURNITURE_ROLES = frozenset({
@@ -63,7 +64,9 @@ _MAIN_NAMES = frozenset({
 
 _ATTRIBUTE = re.compile(r"""([^\s"'>/=]+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+)))?""")
 _INVISIBLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
-MARKED = re.compile(r"hidden|display|headerlink|lineno|sr-only|noprint|editsect", re.IGNORECASE)
+MARKED = re.compile(
+    r"hidden|display|headerlink|viewcode|lineno|sr-only|noprint|editsect", re.IGNORECASE
+)
 """Found in the attributes of any inline element that `role_of` may call furniture."""
 
 

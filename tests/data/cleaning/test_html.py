@@ -73,6 +73,11 @@ def test_layout():
         ("<p hidden>no<p>yes<p aria-hidden=true>no</p>", "yes"),
         ("<div style='visibility:hidden'><div>x</div>y</div>z", "z"),
         ("<div><nav>not closed<p>x</div>after", "after"),
+        (
+            "<p>f(x)<a class='viewcode-link' href=x>[source]</a><ul class='docnav top'><li>Up</ul>",
+            "f(x)",
+        ),
+        ("<div class='nav'><a href=x>next</a></div><p class=navigator>text", "text"),
         ("<ul><li></ul>after <table><tr><td></table><p>it", "after\n\nit"),
         ("<p>&#65;&eacute;&nonesuch;&#xD800;&#0;&amp;lt;", "Aé&nonesuch;\ufffd\ufffd&lt;"),
         (f"<p>&#{'9' * 5000};", f"&#{'9' * 5000};"),
