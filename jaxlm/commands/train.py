@@ -21,7 +21,7 @@ from jaxlm.commands.options import parse_run
 from jaxlm.commands.prepare import RunData, open_data
 from jaxlm.data.loader import BatchLoader
 from jaxlm.data.mixture import MixtureLoader
-from jaxlm.data.packing import plan_rows
+from jaxlm.data.row_plans import stored_plan
 from jaxlm.data.shards import TokenShards
 from jaxlm.errors import InputError, JaxlmError, NonFiniteError, StoppedError
 from jaxlm.evaluation.perplexity import Score, evaluate, uniform_baseline, unigram_baseline
@@ -254,7 +254,7 @@ def make_loader(
 ) -> BatchLoader | MixtureLoader:
     """The rows of one split: of its one source, or of several by their weights."""
     context, packing = config.model.context_length, config.data.packing
-    plans = [plan_rows(shards.lengths, context, packing) for shards in split]
+    plans = [stored_plan(shards, context, packing) for shards in split]
     rows = sum(plan.rows for plan in plans)
     full = sum(plan.fill * plan.rows for plan in plans) / max(1, rows)
     cut = sum(plan.documents_cut for plan in plans) / max(1, sum(len(s.lengths) for s in split))

@@ -15,6 +15,8 @@ import numpy as np
 
 from jaxlm.errors import InputError
 
+Packing = Literal["best_fit", "concatenate"]
+
 
 @dataclasses.dataclass(frozen=True)
 class RowPlan:
@@ -51,7 +53,7 @@ class RowPlan:
 def plan_rows(
     document_lengths: np.ndarray,
     context_length: int,
-    packing: Literal["best_fit", "concatenate"] = "best_fit",
+    packing: Packing = "best_fit",
 ) -> RowPlan:
     """Packs documents that lie one after another in a token file into rows.
 
