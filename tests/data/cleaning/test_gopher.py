@@ -34,6 +34,7 @@ SENTENCE = "The river and that brook run dry in late summer. "
         ("the and " * 25, ""),
         # 48 words of 10 characters and two of 11.
         ("abcdefghij " * 48 + "the_and_the to_and_to_a", "words_too_long"),
+        ("the and " + "abcdefghij " * 46 + "abcdefghijklmnopq " * 2, ""),  # 500 in 50 words
         (SENTENCE * 5 + "#" * 5, ""),
         (SENTENCE * 5 + "#" * 6, "too_many_hashes"),
         ("..." * 5 + SENTENCE * 5, ""),
@@ -44,6 +45,7 @@ SENTENCE = "The river and that brook run dry in late summer. "
         ((SENTENCE + "\n") * 6 + (SENTENCE.strip() + "..\n") * 3, "too_many_ellipsis_lines"),
         # 50 words and 12 or 13 numbers: 80.6 and 79.4 % with a letter.
         (SENTENCE * 5 + "123 " * 12, ""),
+        (SENTENCE * 4 + "123 " * 10, ""),
         (SENTENCE * 5 + "123 " * 13, "too_few_alphabetic_words"),
         ("Der Fluss war im Sommer wieder einmal ganz trocken. " * 6, "too_few_stop_words"),
         ("the Fluss war im Sommer wieder einmal ganz trocken. " * 6, "too_few_stop_words"),

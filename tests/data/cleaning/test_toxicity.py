@@ -27,6 +27,7 @@ def document(text):
         ("", 0, 0),
         (CALM, 0, 11),
         ("You IDIOT! You—idiot.", 4, 4),
+        ("That piece of shit.", 3, 4),
         ("Shut up. Shut that door up!", 1, 6),
         ("They should go to hell, not 'to hell'.", 2, 8),
         ("What an *idiot*; “morons” all.", 4, 5),
