@@ -287,7 +287,7 @@ def _run(options: Execution, output: str, work: Callable[..., Mapping[str, Any] 
     with stage_progress(console) as progress:
         manifest = work(engine=options.start(), part=options.part, progress=progress)
     if manifest is None:
-        text = f"part {options.shard} is done; the others are not yet"
+        text = f"part {options.shard} has to wait for others; give it again when they are done"
     else:
         text = _summary(manifest)
     console.print(f"{output}: {text}", highlight=False, markup=False, soft_wrap=True)

@@ -6,6 +6,7 @@ stage, which all workers must reach under the same path. The bytes are those of 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,13 +29,15 @@ def beam(options: Sequence[str] = ()) -> Engine:
         ) from None
 
     def engine(function: Callable[[int], Any], numbers: Sequence[int]) -> list[Any]:
+        # It logs with tracebacks the errors that it raises, too.
+        logging.getLogger("apache_beam.runners.common").setLevel(logging.CRITICAL)
         if numbers:
             with apache_beam.Pipeline(options=PipelineOptions(list(options))) as pipeline:
                 _ = (
                     pipeline
                     | apache_beam.Create(list(numbers))
                     | apache_beam.Reshuffle()  # so that units are spread over the workers
-                    | apache_beam.Map(function)
+                    | "one unit" >> apache_beam.Map(function)
                 )
         return list(numbers)
 

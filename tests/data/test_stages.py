@@ -80,6 +80,21 @@ def test_beam_gives_the_same_bytes(tmp_path):
     assert content(tmp_path / "one") == content(tmp_path / "beam")
 
 
+def refuse(unit, directory):
+    raise {0: InputError(["this", "that"]), 10: DamageError("hurt")}[unit["first"]]
+
+
+@pytest.mark.slow
+def test_an_error_in_beam_is_the_same_and_short(tmp_path, caplog):
+    pytest.importorskip("apache_beam", reason="Apache Beam is not installed")
+    for number, error in enumerate((InputError, DamageError)):
+        options = {"stage": "refuse", "settings": {}, "engine": beam()}
+        with pytest.raises(error, match=r"th[ia]|hurt") as raised:
+            run_stage(tmp_path / str(number), [UNITS[number]], refuse, **options)
+        assert len(str(raised.value)) < 100
+    assert not [r for r in caplog.records if r.name == "apache_beam.runners.common"]
+
+
 def test_beam_that_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "apache_beam", None)
     with pytest.raises(InputError, match=r"pip install 'jaxlm\[beam\]'"):
