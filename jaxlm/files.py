@@ -56,6 +56,11 @@ def directory_atomic(path: str | Path) -> Iterator[Path]:
     sync_directory(path.parent)
 
 
+def printable(path: str) -> str:
+    """`path` as text that can be encoded; what in it is no Unicode becomes escapes."""
+    return path.encode(errors="backslashreplace").decode()
+
+
 def sync_directory(path: Path) -> None:
     """Makes a rename inside `path` durable."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -20,7 +20,7 @@ from jaxlm.data.stages import MANIFEST, Engine, Progress, claim, in_process
 from jaxlm.data.store import DocumentStore, open_store
 from jaxlm.data.tokenize import SPLITS, Split, open_token_store, tokenize_store
 from jaxlm.errors import InputError
-from jaxlm.files import write_atomic
+from jaxlm.files import printable, write_atomic
 from jaxlm.tokenizers.base import Tokenizer, load_tokenizer, save_tokenizer
 
 _FORMAT = 2
@@ -91,7 +91,7 @@ def prepare(
     """
     directory = Path(directory)
     _check_fraction(heldout_fraction)
-    identity = {**settings, **dataclasses.asdict(line), "corpus": list(corpus)}
+    identity = {**settings, **dataclasses.asdict(line), "corpus": list(map(printable, corpus))}
     del identity["reading"]["options"]  # the words of messages
     identity |= {"format": _FORMAT, "seed": seed, "heldout_fraction": heldout_fraction}
     identity = json.loads(json.dumps(identity))  # tuples become lists, as in what is read back

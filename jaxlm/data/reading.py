@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from jaxlm.errors import InputError
+from jaxlm.files import printable
 
 _PROBLEMS = 5  # messages that are kept
 
@@ -97,7 +98,7 @@ class Reading:
             )
         self.counts.skipped += 1
         if len(self.counts.problems) < _PROBLEMS:
-            self.counts.problems.append(message)
+            self.counts.problems.append(printable(message))
 
     def left_out(self, reason: str) -> None:
         """Counts a record that is well-formed and no document."""

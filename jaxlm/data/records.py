@@ -16,6 +16,7 @@ from jaxlm.errors import InputError
 from jaxlm.tokenizers.base import check_encodable
 
 _CHUNK = 1 << 16
+_LEVELS = 64  # of lists and objects in each other; Python's own limit depends on who calls
 
 
 def record_document(
@@ -80,10 +81,10 @@ def read_json_lines(stream: BinaryIO, file: SourceFile, reading: Reading) -> Ite
             continue
         try:
             check_encodable(text)
+            document = record_document(record, field, file, number)
         except InputError as error:
             reading.problem(f"{where}: {error}", "repair it")
             continue
-        document = record_document(record, field, file, number)
         if encoding:
             reading.decoded(encoding)
             document = document.replace(metadata={**document.metadata, "encoding": encoding})
@@ -195,16 +196,18 @@ def _decoded(line: bytes, where: str, start: int, reading: Reading) -> tuple[str
         return None, ""
 
 
-def _encodable(value: Any) -> Any:
+def _encodable(value: Any, levels: int = _LEVELS) -> Any:
     """A value of metadata that can be stored: no lone surrogates, no infinite numbers."""
+    if not levels:
+        raise InputError(f"metadata of more than {_LEVELS} levels")
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, list):
-        return [_encodable(one) for one in value]
+        return [_encodable(one, levels - 1) for one in value]
     if isinstance(value, dict):
-        return {_encodable(name): _encodable(one) for name, one in value.items()}
+        return {_encodable(name): _encodable(one, levels - 1) for name, one in value.items()}
     return value
 
 

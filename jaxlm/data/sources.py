@@ -15,6 +15,7 @@ from jaxlm.data.formats import EXTENSIONS, is_read, read_file
 from jaxlm.data.named import open_named
 from jaxlm.data.reading import DocumentCounts, OptionNames, Reading, ReadSettings, SourceFile
 from jaxlm.errors import InputError
+from jaxlm.files import printable
 
 __all__ = ["DocumentCounts", "OptionNames", "find_inputs", "read_documents", "read_inputs"]
 
@@ -161,7 +162,7 @@ def _files(entry: str, roots: list[Path], seen: set[str], reading: Reading) -> l
                 size = path.stat().st_size
             except OSError:  # reading it will tell
                 size = 0
-            inputs.append({"path": str(path), "source": source, "size": size})
+            inputs.append({"path": str(path), "source": printable(source), "size": size})
     if not found:
         raise InputError(
             f"{entry}: no file to read in this folder ({counts.ignored_files} of other kinds); "

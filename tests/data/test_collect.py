@@ -282,3 +282,12 @@ def test_the_embedded_corpus_by_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "embedded/a.txt", "a file goes first")
     assert next(read_documents(["embedded"])).text == "a file goes first"
+
+
+def test_names_and_fields_that_are_no_unicode(tmp_path):
+    folder = tmp_path / "c"
+    write(folder / os.fsdecode(b"a\xe9.txt"), "text")
+    write(folder / os.fsdecode(b"b\xe9.jsonl"), '{"\\ud800": 1}\n')
+    manifest = collect([str(folder)], tmp_path / "s", SKIP)
+    assert [d.source for d in open_store(tmp_path / "s").documents()] == [r"c/a\udce9.txt"]
+    assert r"b\udce9.jsonl, line 1: no field 'text'" in manifest["statistics"]["problems"][0]

@@ -134,6 +134,12 @@ BAD_FILES = {
         b'{"body": 1, "id": 2}',
         r"'text', it has body, id; .*--data\.text-field",
     ),
+    "surrogate in a name": ("a.jsonl", b'{"\\ud800": 1}', "no field 'text'"),
+    "deep metadata": (
+        "a.jsonl",
+        b'{"text": "a", "id": "", "source": "", "metadata": {"x": %s}}' % (b"[" * 65 + b"]" * 65),
+        "line 1: metadata of more than 64 levels",
+    ),
     "no record": ("a.jsonl", b"[1]", "no fields at all"),
     "no text": ("a.jsonl", b'{"text": 5}', "is no text but int"),
     "lone surrogate": ("a.jsonl", b'{"text": "\\ud800"}', r"line 1: .*surrogate U\+D800"),
