@@ -38,10 +38,11 @@ def minhash(folder):
 
 
 STAGES = {
-    "c4": lambda: C4QualityFilter(filter_no_terminal_punct=True),
+    "c4": C4QualityFilter,
     "gopher_quality": GopherQualityFilter,
     "gopher_repetition": GopherRepetitionFilter,
-    "fineweb": FineWebQualityFilter,
+    # The published thresholds; the peer's own are 0.01, and a rule of words in a line besides.
+    "fineweb": lambda: FineWebQualityFilter(char_duplicates_ratio=0.1, new_line_ratio=float("inf")),
 }
 
 
