@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jaxlm.data.stages import Engine
+from jaxlm.data.stages import Engine, Task
 from jaxlm.errors import InputError
 
 
@@ -28,17 +28,17 @@ def beam(options: Sequence[str] = ()) -> Engine:
             "--engine beam needs Apache Beam, which is not installed: pip install 'jaxlm[beam]'"
         ) from None
 
-    def engine(function: Callable[[int], Any], numbers: Sequence[int]) -> list[Any]:
+    def engine(function: Callable[[Task], Any], tasks: Sequence[Task]) -> list[Any]:
         # It logs with tracebacks the errors that it raises, too.
         logging.getLogger("apache_beam.runners.common").setLevel(logging.CRITICAL)
-        if numbers:
+        if tasks:
             with apache_beam.Pipeline(options=PipelineOptions(list(options))) as pipeline:
                 _ = (
                     pipeline
-                    | apache_beam.Create(list(numbers))
+                    | apache_beam.Create(list(tasks))
                     | apache_beam.Reshuffle()  # so that units are spread over the workers
                     | "one unit" >> apache_beam.Map(function)
                 )
-        return list(numbers)
+        return list(tasks)
 
     return engine

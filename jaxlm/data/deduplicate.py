@@ -45,7 +45,7 @@ from jaxlm.data.repeated_lines import (
     line_hashes,
     without_lines,
 )
-from jaxlm.data.stages import UNIT, Engine, Progress, Unit, in_process, run_stage, unit_name
+from jaxlm.data.stages import UNIT, Engine, Progress, Task, Unit, in_process, run_stage, unit_name
 from jaxlm.data.store import open_store, read_unit, write_shard
 from jaxlm.data.word_hashes import words
 from jaxlm.errors import InputError
@@ -170,7 +170,7 @@ def deduplicate(
     return manifest
 
 
-def _nothing(function: Callable[[int], Any], numbers: Sequence[int]) -> Iterator[Any]:
+def _nothing(function: Callable[[Task], Any], tasks: Sequence[Task]) -> Iterator[Any]:
     """The engine that leaves everything undone."""
     return iter(())
 

@@ -41,15 +41,17 @@ Work = Callable[[Unit, Path], dict[str, Any]]
 A function of a module (or a `functools.partial` of one), so that other processes can call it; its
 result depends on the unit and the bound arguments alone.
 """
-Engine = Callable[[Callable[[int], Any], Sequence[int]], Iterable[Any]]
-"""Calls a function for every number, somewhere and in any order, and yields what it returns."""
+Task = tuple[int, Unit, str]
+"""The number of a unit, the unit, and the digest of its identity."""
+Engine = Callable[[Callable[[Task], Any], Sequence[Task]], Iterable[Any]]
+"""Calls a function for every task, somewhere and in any order, and yields what it returns."""
 Progress = Callable[[str, int, int | None], None]
 """Called with the name of the stage, what is done of it, and of how much (if it is known)."""
 
 
-def in_process(function: Callable[[int], Any], numbers: Sequence[int]) -> Iterator[Any]:
+def in_process(function: Callable[[Task], Any], tasks: Sequence[Task]) -> Iterator[Any]:
     """The engine that does one unit after the other, here."""
-    return map(function, numbers)
+    return map(function, tasks)
 
 
 def processes(workers: int) -> Engine:
@@ -106,9 +108,13 @@ def run_stage(
     identity = {"format": _FORMAT, "stage": stage, "settings": settings}
     claim(directory, {**identity, "units": len(units)})
     keys = [_key(identity, unit) for unit in units]
-    one = functools.partial(_do_unit, directory, units, keys, work)
+    one = functools.partial(_do_unit, directory, work)
     mine = range(index, len(units), count)
-    missing = [number for number in mine if _finished(directory, number, keys[number]) is None]
+    missing = [
+        (number, units[number], keys[number])
+        for number in mine
+        if _finished(directory, number, keys[number]) is None
+    ]
     report = progress or (lambda stage, done, total: None)
     done = len(mine) - len(missing)
     report(stage, done, len(mine))
@@ -271,13 +277,12 @@ def _finished(directory: Path, number: int, key: str) -> dict[str, Any] | None:
     return {"files": about["files"], "statistics": about["statistics"]}
 
 
-def _do_unit(
-    directory: Path, units: Sequence[Unit], keys: Sequence[str], work: Work, number: int
-) -> int:
+def _do_unit(directory: Path, work: Work, task: Task) -> int:
+    number, unit, key = task
     folder = directory / unit_name(number)
     try:
         with directory_atomic(folder) as temporary:
-            statistics = work(units[number], temporary)
+            statistics = work(unit, temporary)
             files = {
                 path.relative_to(temporary).as_posix(): {
                     "size": path.stat().st_size,
@@ -286,7 +291,7 @@ def _do_unit(
                 for path in sorted(temporary.rglob("*"))
                 if path.is_file()
             }
-            about = {"key": keys[number], "files": files, "statistics": statistics}
+            about = {"key": key, "files": files, "statistics": statistics}
             (temporary / UNIT).write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
     except OSError as error:
         raise JaxlmError(
@@ -296,16 +301,16 @@ def _do_unit(
     return number
 
 
-def _pool(workers: int, function: Callable[[int], Any], numbers: Sequence[int]) -> Iterator[Any]:
-    if not numbers:
+def _pool(workers: int, function: Callable[[Task], Any], tasks: Sequence[Task]) -> Iterator[Any]:
+    if not tasks:
         return
     # Never fork: this process may run JAX, whose threads do not survive it.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(
-        min(workers, len(numbers)), context, initializer=_worker, initargs=(os.getpid(),)
+        min(workers, len(tasks)), context, initializer=_worker, initargs=(os.getpid(),)
     )
     try:
-        pending = {pool.submit(function, number) for number in numbers}
+        pending = {pool.submit(function, task) for task in tasks}
         while pending:
             finished, pending = wait(pending, return_when=FIRST_COMPLETED)
             for future in finished:

@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -190,6 +191,21 @@ def test_other_settings_input_or_places_are_refused(tmp_path):
     with pytest.raises(InputError, match="--workers 0"):
         processes(0)
     assert not (tmp_path / "none").exists()
+
+
+def counting(sizes, function, tasks):
+    for task in tasks:
+        sizes.append(len(pickle.dumps((function, task))))
+        yield function(task)
+
+
+def test_what_an_engine_carries_for_a_unit_does_not_grow_with_their_number(tmp_path):
+    for number in (7, 700):
+        sizes = []
+        units = [{"first": i, "count": 0} for i in range(number)]
+        engine = functools.partial(counting, sizes)
+        run(tmp_path / str(number), units=units, engine=engine)
+        assert max(sizes) < 1000
 
 
 def copy(unit, directory):
