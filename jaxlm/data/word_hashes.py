@@ -2,7 +2,8 @@
 
 A word is a run of letters, digits and marks, in lower case; in scripts that are written without
 spaces each character is a word. The numbers depend on the characters alone: they are the same on
-every machine, in every process and in every version of NumPy.
+every machine, in every process and in every version of NumPy. What is a letter is what Unicode
+says in this version of Python (14 in 3.11, 15.0 in 3.12, 15.1 in 3.13).
 """
 
 from __future__ import annotations
