@@ -14,9 +14,9 @@ from rich.console import Console
 
 from jaxlm.commands.options import parse
 from jaxlm.data.documents import to_line
-from jaxlm.data.stages import read_manifest
+from jaxlm.data.stages import MANIFEST, read_manifest
 from jaxlm.data.store import open_store
-from jaxlm.errors import InputError
+from jaxlm.errors import DamageError, InputError
 from jaxlm.evaluation.data_report import write_data_report
 
 
@@ -75,7 +75,7 @@ def report(arguments: Sequence[str]) -> int:
     )
     if not options.stages:
         raise InputError("name the folders of the stages, such as line/collect line/clean")
-    path = write_data_report([Path(stage) for stage in options.stages], Path(options.output))
+    path = write_data_report(list(map(_stage, options.stages)), Path(options.output))
     print(f"report: {path}")
     return 0
 
@@ -85,7 +85,7 @@ class Verify:
     """Arguments of `jaxlm data verify`."""
 
     stages: Annotated[tuple[str, ...], tyro.conf.Positional]
-    """Folders that stages wrote."""
+    """Folders that stages wrote, also the prepared data of tokenize and build."""
 
 
 def verify(arguments: Sequence[str]) -> int:
@@ -94,17 +94,31 @@ def verify(arguments: Sequence[str]) -> int:
         Verify,
         arguments,
         program="jaxlm data verify",
-        description="Compare every file with its checksum.\n\nExample: jaxlm data verify line/*",
+        description="Compare every file with its checksum.\n\n"
+        "Example: jaxlm data verify line/collect line/clean line/tokens",
     )
     if not options.stages:
         raise InputError("name the folders of the stages, such as line/collect line/clean")
     console = Console()
-    for stage in options.stages:
-        manifest = read_manifest(stage, verify=True)
+    damaged = []
+    for stage in map(_stage, options.stages):
+        try:
+            manifest = read_manifest(stage, verify=True)
+        except DamageError as error:
+            damaged.append(str(error))
+            continue
         files = sum(len(shard["files"]) for shard in manifest["shards"])
         console.print(
             f"{stage}: {manifest['stage']}, {files:,} files as they were written",
             highlight=False,
             soft_wrap=True,
         )
+    if damaged:
+        raise DamageError("\n".join(damaged))
     return 0
+
+
+def _stage(folder: str) -> Path:
+    """The folder of a stage; that of the tokens, if it is prepared data."""
+    tokens = Path(folder, "tokens")
+    return tokens if (tokens / MANIFEST).is_file() else Path(folder)

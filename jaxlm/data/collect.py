@@ -13,6 +13,7 @@ from jaxlm.data.reading import DocumentCounts, Reading, ReadSettings
 from jaxlm.data.sources import find_inputs, no_text, read_inputs
 from jaxlm.data.stages import Engine, Progress, Unit, in_process, run_stage
 from jaxlm.data.store import write_shard
+from jaxlm.errors import InputError
 
 _SOURCES = 1000  # that are told apart in the statistics of a unit
 _FOUND = ("ignored_files", "repeated_files", "skipped", "problems")
@@ -113,6 +114,7 @@ def collect(
             raise no_text(corpus, counts, settings.options)
         return {}
 
+    _check_apart(corpus, Path(directory), settings)
     identity = dataclasses.asdict(settings)
     del identity["options"]
     return run_stage(
@@ -126,6 +128,19 @@ def collect(
         progress=progress,
         extra=check,
     )
+
+
+def _check_apart(corpus: Sequence[str], directory: Path, settings: ReadSettings) -> None:
+    """Raises `InputError` if a second call would read what the first one wrote."""
+    output = directory.resolve()
+    for root in (Path(entry).resolve() for entry in corpus if Path(entry).is_dir()):
+        if not output.is_relative_to(root):
+            continue
+        if not any(name.startswith(".") for name in output.relative_to(root).parts):
+            raise InputError(
+                f"{directory} lies in {root}, so that what is written would be read as well; "
+                f"choose an output that is not in a folder of {settings.options.corpus}"
+            )
 
 
 def _counted(

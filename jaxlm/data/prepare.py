@@ -168,6 +168,11 @@ def open_prepared(directory: str | Path, *, verify: bool = False) -> PreparedDat
     directory = Path(directory)
     try:
         manifest = json.loads((directory / MANIFEST).read_bytes())
+        if "stage" in manifest:
+            raise InputError(
+                f"{directory} is the stage {manifest['stage']!r} of the data line, not prepared "
+                "data, which tokenize and build write; name another directory"
+            )
         whole = {**manifest["settings"]} and all(manifest[n]["tokens"] for n in SPLITS)
     except (OSError, ValueError, KeyError, TypeError):
         whole = False

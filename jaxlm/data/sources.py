@@ -81,6 +81,8 @@ def find_inputs(corpus: Sequence[str], reading: Reading) -> list[Input]:
     inputs: list[Input] = []
     for entry in corpus:
         try:
+            if not entry:
+                raise InputError(f"{name}: one entry is empty; name a file or a folder, such as .")
             if not entry.startswith("tfds:") and (roots := _matches(entry)):
                 inputs += _files(entry, roots, seen, reading)
             elif entry == EMBEDDED:

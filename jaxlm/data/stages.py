@@ -8,6 +8,8 @@ number of processes and machines: nothing is lost and nothing is done twice.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import functools
 import hashlib
 import json
@@ -27,6 +29,7 @@ from jaxlm.files import directory_atomic, write_atomic
 
 MANIFEST = "manifest.json"
 UNIT = "unit.json"
+_STAGE = "stage.json"
 _FORMAT = 1
 _EXAMPLES = 5
 
@@ -97,6 +100,7 @@ def run_stage(
 
     Raises:
       InputError: no units, an impossible part, or a directory of another stage or settings.
+      JaxlmError: another process is at work on the directory, or it cannot be written.
     """
     directory = Path(directory)
     index, count = part
@@ -107,6 +111,21 @@ def run_stage(
     units, settings = json.loads(json.dumps([list(units), dict(settings)]))
     identity = {"format": _FORMAT, "stage": stage, "settings": settings}
     claim(directory, {**identity, "units": len(units)})
+    with _locked(directory, shared=count > 1):
+        return _run(directory, units, identity, work, engine, part, progress, extra)
+
+
+def _run(
+    directory: Path,
+    units: Sequence[Unit],
+    identity: Mapping[str, Any],
+    work: Work,
+    engine: Engine,
+    part: tuple[int, int],
+    progress: Progress | None,
+    extra: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None,
+) -> dict[str, Any] | None:
+    stage, (index, count) = identity["stage"], part
     keys = [_key(identity, unit) for unit in units]
     one = functools.partial(_do_unit, directory, work)
     mine = range(index, len(units), count)
@@ -141,8 +160,13 @@ def claim(directory: Path, identity: Mapping[str, Any]) -> None:
     Raises:
       InputError: it was begun with another identity, or holds other things.
     """
-    path = directory / "stage.json"
+    path = directory / _STAGE
     content = json.dumps(identity, indent=1, ensure_ascii=False) + "\n"
+    # Before the file is sought: another part may write it now.
+    taken = directory.exists() and (
+        not directory.is_dir()
+        or any(not p.name.startswith(f".{_STAGE}") for p in directory.iterdir())
+    )
     if path.is_file():
         found = path.read_text(encoding="utf-8")
         if found != content:
@@ -151,7 +175,7 @@ def claim(directory: Path, identity: Mapping[str, Any]) -> None:
                 "directory, or delete it"
             )
         return
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+    if taken:
         raise InputError(f"{directory} exists and holds other things; choose another directory")
     directory.mkdir(parents=True, exist_ok=True)
     write_atomic(path, content)
@@ -178,6 +202,11 @@ def read_manifest(directory: str | Path, *, verify: bool = False) -> dict[str, A
         )
     try:
         manifest = json.loads(path.read_bytes())
+        if "train" in manifest and "stage" not in manifest:
+            raise InputError(
+                f"{directory} is no stage of the data line but prepared data, whose tokens are the "
+                f"stage {directory / 'tokens'}"
+            )
         shards = [(s["name"], dict(s["files"])) for s in manifest["shards"]]
         known = manifest["format"] == _FORMAT and isinstance(manifest["statistics"], dict)
     except (ValueError, KeyError, TypeError):
@@ -229,12 +258,30 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
+@contextlib.contextmanager
+def _locked(directory: Path, *, shared: bool) -> Iterator[None]:
+    """Keeps a second process out, which would replace files while they are read."""
+    with (directory / _STAGE).open("rb") as file:
+        try:
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise JaxlmError(
+                f"another process is at work on {directory}; wait until it is finished, or divide "
+                "the work between both with --shard"
+            ) from None
+        except OSError:
+            pass  # a file system without locks
+        yield
+
+
 def _difference(found: str, content: str) -> str:
     try:
         before, now = _flat(json.loads(found)), _flat(json.loads(content))
     except ValueError:
         return "a stage.json that cannot be read"
     names = [n for n in sorted(before.keys() | now.keys()) if before.get(n) != now.get(n)]
+    if "stage" in names:
+        names = ["stage"]
     return "; ".join(
         f"{name.removeprefix('settings.')} {before.get(name)!r}, not {now.get(name)!r}"
         for name in names[:5]

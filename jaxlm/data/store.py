@@ -17,7 +17,7 @@ import zstandard
 from jaxlm.data.compression import open_stream
 from jaxlm.data.documents import Document, from_line, to_line
 from jaxlm.data.stages import Unit, check_file, read_manifest
-from jaxlm.errors import DamageError
+from jaxlm.errors import DamageError, InputError
 
 DOCUMENTS = "documents.jsonl.zst"
 # Of one file: what a stage holds of a unit is bounded, however large a file of the corpus is.
@@ -51,13 +51,16 @@ def open_store(directory: str | Path, *, verify: bool = False) -> DocumentStore:
     """Opens what a stage wrote; `verify` compares checksums.
 
     Raises:
-      InputError: there is no finished store.
+      InputError: there is no finished store of documents.
       DamageError: a file is missing or differs from what was written.
     """
     manifest = read_manifest(directory, verify=verify)
     for shard in manifest["shards"]:
         if DOCUMENTS not in shard["files"]:
-            raise DamageError(f"{directory}: {shard['name']} holds no {DOCUMENTS}; is it a store?")
+            raise InputError(
+                f"{directory} is of the stage {manifest['stage']!r} and holds no documents; name a "
+                "folder that collect, clean or deduplicate wrote"
+            )
     return DocumentStore(Path(directory), manifest)
 
 

@@ -284,6 +284,16 @@ def test_the_embedded_corpus_by_name(tmp_path, monkeypatch):
     assert next(read_documents(["embedded"])).text == "a file goes first"
 
 
+def test_the_output_is_not_in_the_corpus(corpus, tmp_path):
+    with pytest.raises(InputError, match=r"c/out lies in .*c, so that what is written"):
+        collect([corpus], f"{corpus}/out", SKIP)
+    assert not (tmp_path / "c/out").exists()
+    collect([corpus], f"{corpus}/.out", SKIP)  # hidden folders are not read
+    assert open_store(f"{corpus}/.out").manifest["statistics"]["files"] == 12
+    with pytest.raises(InputError, match="corpus: one entry is empty"):
+        collect([""], tmp_path / "s", SKIP)
+
+
 def test_names_and_fields_that_are_no_unicode(tmp_path):
     folder = tmp_path / "c"
     write(folder / os.fsdecode(b"a\xe9.txt"), "text")

@@ -218,6 +218,19 @@ def test_tokens_of_a_store_by_a_tokenizer_that_there_is(tmp_path):
     assert content(tmp_path / "b") == content(tmp_path / "c")
 
 
+def test_stages_and_prepared_data_are_not_taken_for_each_other(tmp_path):
+    tokenizer = run(tmp_path / "a", keep_documents=True).tokenizer
+    store = prepare_module.open_store(tmp_path / "a/deduplicate")
+    with pytest.raises(InputError, match=r"is the stage 'deduplicate' .*, not prepared data"):
+        open_prepared(store.directory)
+    with pytest.raises(InputError, match=r"is the stage 'collect' .*; name another directory"):
+        prepare_tokens(store, tmp_path / "a/collect", tokenizer, seed=0)
+    with pytest.raises(InputError, match="is no stage of the data line but prepared data"):
+        prepare_module.open_store(tmp_path / "a")
+    with pytest.raises(InputError, match="is of the stage 'tokenize' and holds no documents"):
+        prepare_module.open_store(tmp_path / "a/tokens")
+
+
 def test_divide():
     text = "one two\nthree\n\nfour " * 50 + "x" * 300
     for limit in (20, 64, 1000, 5000):

@@ -178,8 +178,8 @@ def test_other_settings_input_or_places_are_refused(tmp_path):
         run(tmp_path / "s", units=UNITS[1:])
     with pytest.raises(InputError, match="00000 was made from other input"):
         run(tmp_path / "s", units=[{"first": 1, "count": 2}, *UNITS[1:]])
-    with pytest.raises(InputError, match="stage 'make', not 'other'"):
-        run(tmp_path / "s", stage="other")
+    with pytest.raises(InputError, match="was begun with stage 'make', not 'other'; choose"):
+        run(tmp_path / "s", stage="other", settings={"sizes": 3})
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").write_text("keep me")
     with pytest.raises(InputError, match="holds other things"):
@@ -191,6 +191,26 @@ def test_other_settings_input_or_places_are_refused(tmp_path):
     with pytest.raises(InputError, match="--workers 0"):
         processes(0)
     assert not (tmp_path / "none").exists()
+
+
+def again(log, unit, directory):
+    with pytest.raises(JaxlmError, match="another process is at work on"):
+        run(directory.parent, work=again, part=(0, 2))
+    return write(log, unit, directory)
+
+
+def test_only_one_process_works_on_a_directory_unless_it_is_divided(tmp_path):
+    run(tmp_path / "s", work=again)
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts/.stage.json.7.tmp").touch()  # of another part, which begins now
+    run(tmp_path / "parts", work=divided, part=(0, 2))
+    (tmp_path / "parts/.stage.json.7.tmp").unlink()
+    assert content(tmp_path / "s") == content(tmp_path / "parts")
+
+
+def divided(log, unit, directory):
+    run(directory.parent, part=(1, 2))
+    return write(log, unit, directory)
 
 
 def counting(sizes, function, tasks):
