@@ -22,7 +22,7 @@ _FOUND = ("ignored_files", "repeated_files", "skipped", "problems")
 def collection_units(
     corpus: Sequence[str],
     *,
-    target_bytes: int = 64 << 20,
+    target_bytes: int | None = None,
     settings: ReadSettings = ReadSettings(),  # noqa: B008 (frozen)
 ) -> list[Unit]:
     """Divides a corpus into units of work, the same for the same files.
@@ -33,7 +33,8 @@ def collection_units(
 
     Args:
       corpus: as `read_documents` takes it.
-      target_bytes: size on disk from which on a group is complete.
+      target_bytes: size on disk from which on a group is complete; by default a 32nd of the
+        corpus, but at least 1 MiB and at most 64 MiB.
       settings: how the documents will be read.
 
     Raises:
@@ -41,8 +42,12 @@ def collection_units(
     """
     counts = DocumentCounts()
     groups: list[dict[str, Any]] = []
+    inputs = list(find_inputs(corpus, Reading(settings, counts)))
+    if target_bytes is None:
+        total = sum(one.get("size", 0) for one in inputs)
+        target_bytes = min(max(total // 32, 1 << 20), 64 << 20)
     size = target_bytes
-    for one in find_inputs(corpus, Reading(settings, counts)):
+    for one in inputs:
         if "path" not in one:
             groups.append({"inputs": [one]})
             size = target_bytes
@@ -87,7 +92,7 @@ def collect(
     directory: str | Path,
     settings: ReadSettings,
     *,
-    target_bytes: int = 64 << 20,
+    target_bytes: int | None = None,
     engine: Engine = in_process,
     part: tuple[int, int] = (0, 1),
     progress: Progress | None = None,
@@ -98,7 +103,7 @@ def collect(
       corpus: as `read_documents` takes it.
       directory: of the store.
       settings: how the documents are read.
-      target_bytes: of the files of one shard.
+      target_bytes: of the files of one shard, as in `collection_units`.
       engine: where units are done.
       part: (i, n) does only every n-th unit from the i-th on.
       progress: told the number of finished units.
