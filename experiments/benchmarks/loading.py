@@ -10,8 +10,13 @@ rows at random from three formats: token files as they are read here, a memory m
 Rates are per second of one core. The loader's are of processes of their own, of which the peak
 memory is reported too; what the plan and the offsets of the documents take is in it.
 
-Cost: about two minutes, and 2 bytes of disk for each token.
-CAMEOUT
+Cost: about two minutes (nine for the second), and 2 bytes of disk for each token.
+Came out (600 million tokens, 1.2 GB, on two busy cores, median of three): 61 million tokens/s from
+one shard, 46 from 100, 29 from 10,000 (which take 1.5 s to open): 8,000 times what the small preset
+can train on there. Peak memory 370, 370 and 384 MB, of which 182 are Python and libraries and the
+rest the offsets and the plan of 1.2 million documents. Rows at random: token files 670,000 a
+second, a memory map 3.9 million (but it counts as memory, keeps a descriptor for each file and ends
+the process when a file shrinks), ArrayRecord 37,000.
 """
 
 from __future__ import annotations
