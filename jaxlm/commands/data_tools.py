@@ -14,6 +14,7 @@ from rich.console import Console
 
 from jaxlm.commands.options import parse
 from jaxlm.data.documents import to_line
+from jaxlm.data.prepare import open_prepared
 from jaxlm.data.stages import MANIFEST, read_manifest
 from jaxlm.data.store import open_store
 from jaxlm.errors import DamageError, InputError
@@ -103,6 +104,8 @@ def verify(arguments: Sequence[str]) -> int:
     damaged = []
     for stage in map(_stage, options.stages):
         try:
+            if stage.name == "tokens" and (stage.parent / MANIFEST).is_file():
+                open_prepared(stage.parent)  # its tokenizer as well
             manifest = read_manifest(stage, verify=True)
         except DamageError as error:
             damaged.append(str(error))

@@ -43,11 +43,12 @@ def open_data(config: RunConfig, directory: RunDirectory, console: Console) -> R
 
     Raises:
       InputError: bad input; prepared folders of different tokenizers.
+      DamageError: prepared data differ from what was written.
     """
     if not config.data.prepared:
         sources = [_prepare(config, directory, console)]
     else:
-        sources = [open_prepared(path) for path in config.data.prepared]
+        sources = [open_prepared(path, verify=True) for path in config.data.prepared]
         for path, source in zip(config.data.prepared, sources, strict=True):
             if source.tokenizer.fingerprint != sources[0].tokenizer.fingerprint:
                 raise InputError(

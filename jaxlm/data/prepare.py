@@ -19,7 +19,7 @@ from jaxlm.data.sources import EMBEDDED
 from jaxlm.data.stages import MANIFEST, Engine, Progress, claim, in_process
 from jaxlm.data.store import DocumentStore, open_store
 from jaxlm.data.tokenize import SPLITS, Split, open_token_store, tokenize_store
-from jaxlm.errors import InputError
+from jaxlm.errors import DamageError, InputError
 from jaxlm.files import printable, write_atomic
 from jaxlm.tokenizers.base import Tokenizer, load_tokenizer, save_tokenizer
 
@@ -163,26 +163,33 @@ def open_prepared(directory: str | Path, *, verify: bool = False) -> PreparedDat
 
     Raises:
       InputError: there is no finished directory.
-      DamageError: token files are damaged.
+      DamageError: the manifest, the tokenizer or token files are damaged.
     """
     directory = Path(directory)
+    path = directory / MANIFEST
+    if not path.is_file():
+        raise InputError(
+            f"{directory} is no finished prepared data (no {MANIFEST}); give the command that "
+            "prepares it (again), it goes on where it stopped"
+        )
     try:
-        manifest = json.loads((directory / MANIFEST).read_bytes())
+        manifest = json.loads(path.read_bytes())
         if "stage" in manifest:
             raise InputError(
                 f"{directory} is the stage {manifest['stage']!r} of the data line, not prepared "
                 "data, which tokenize and build write; name another directory"
             )
         whole = {**manifest["settings"]} and all(manifest[n]["tokens"] for n in SPLITS)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         whole = False
     if not whole:
-        raise InputError(
-            f"{directory} is no finished prepared data (its {MANIFEST} is missing or damaged); "
-            "delete the directory, and it is prepared again"
-        )
-    tokenizer = load_tokenizer(directory / "tokenizer")
-    splits = {n: open_token_store(directory / "tokens", n, verify=verify) for n in SPLITS}
+        raise DamageError(f"{path} cannot be read; delete {directory} and prepare it again")
+    try:
+        tokenizer = load_tokenizer(directory / "tokenizer")
+        splits = {n: open_token_store(directory / "tokens", n, verify=verify) for n in SPLITS}
+    except DamageError as error:  # its advice is of a stage, whose input may be gone here
+        what = str(error).rpartition("; ")[0]
+        raise DamageError(f"{what}; delete {directory} and prepare it again") from None
     for name, split in splits.items():
         if split.tokenizer != tokenizer.fingerprint:
             raise InputError(f"{directory}: {name} is of another tokenizer; prepare it again")

@@ -9,7 +9,6 @@ number of processes and machines: nothing is lost and nothing is done twice.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import hashlib
 import json
@@ -263,14 +262,16 @@ def _locked(directory: Path, *, shared: bool) -> Iterator[None]:
     """Keeps a second process out, which would replace files while they are read."""
     with (directory / _STAGE).open("rb") as file:
         try:
+            import fcntl
+
             fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             raise JaxlmError(
                 f"another process is at work on {directory}; wait until it is finished, or divide "
                 "the work between both with --shard"
             ) from None
-        except OSError:
-            pass  # a file system without locks
+        except (ImportError, OSError):
+            pass  # not a POSIX system, or a file system without locks
         yield
 
 

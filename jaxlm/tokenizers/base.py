@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from jaxlm.errors import InputError
+from jaxlm.errors import DamageError, InputError
 from jaxlm.files import directory_atomic
 
 CONFIG_FILE = "tokenizer_config.json"
@@ -214,7 +214,8 @@ def load_tokenizer(directory: str | Path) -> Tokenizer:
     """Reads what `save_tokenizer` wrote.
 
     Raises:
-      InputError: the directory is missing, is no tokenizer, or is damaged.
+      InputError: the directory is missing, or is no tokenizer.
+      DamageError: a file differs from what was written, or is missing.
     """
     directory = Path(directory)
     if not directory.is_dir():
@@ -224,7 +225,7 @@ def load_tokenizer(directory: str | Path) -> Tokenizer:
     names = [CONFIG_FILE, *_read_config((directory / CONFIG_FILE).read_bytes(), directory)["files"]]
     missing = [name for name in names if not (directory / name).is_file()]
     if missing:
-        raise InputError(f"{directory} is damaged: {', '.join(missing)} is missing; restore it")
+        raise DamageError(f"{directory} is damaged: {', '.join(missing)} is missing; restore it")
     return tokenizer_from_files({n: (directory / n).read_bytes() for n in names}, where=directory)
 
 
@@ -234,14 +235,15 @@ def tokenizer_from_files(
     """The tokenizer whose `files()` these are; `where` names them in errors.
 
     Raises:
-      InputError: a file is missing or damaged, or the kind is not known.
+      InputError: it is no tokenizer of jaxlm, or of a kind that is not known.
+      DamageError: a file is missing or differs from what was written.
     """
     if CONFIG_FILE not in files:
         raise InputError(f"{where} holds no {CONFIG_FILE}: it is no tokenizer of jaxlm")
     config = _read_config(files[CONFIG_FILE], where)
     for name, digest in config["files"].items():
         if name not in files or _digest(files[name]) != digest:
-            raise InputError(f"{where} is damaged: {name} is not what was written; restore it")
+            raise DamageError(f"{where} is damaged: {name} is not what was written; restore it")
     kinds = _kinds()
     if config["kind"] not in kinds:
         raise InputError(
@@ -250,9 +252,13 @@ def tokenizer_from_files(
     try:
         tokenizer = kinds[config["kind"]](files)
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{where} is damaged: it cannot be read ({error!r}); restore it") from None
+        raise DamageError(
+            f"{where} is damaged: it cannot be read ({error!r}); restore it"
+        ) from None
     if tokenizer.files()[CONFIG_FILE] != files[CONFIG_FILE]:
-        raise InputError(f"{where} is damaged: {CONFIG_FILE} does not fit the tokenizer itself")
+        raise DamageError(
+            f"{where} is damaged: {CONFIG_FILE} does not fit the tokenizer itself; restore it"
+        )
     return tokenizer
 
 
@@ -293,7 +299,7 @@ def _read_config(data: bytes, where: str | Path) -> dict:
     except (ValueError, KeyError, TypeError, AttributeError):
         valid = False
     if not valid:
-        raise InputError(f"{where} is damaged: {CONFIG_FILE} cannot be read; restore it")
+        raise DamageError(f"{where} is damaged: {CONFIG_FILE} cannot be read; restore it")
     return config
 
 

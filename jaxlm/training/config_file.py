@@ -113,9 +113,13 @@ def _convert(value: Any, hint: Any) -> Any:
             raise ValueError(f"must be one of {', '.join(map(str, arguments))}")
         return value
     if origin is tuple:
-        if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
-            raise ValueError("must be a list of texts")
-        return tuple(value)
+        try:
+            if not isinstance(value, list | tuple):
+                raise ValueError
+            return tuple(_convert(one, arguments[0]) for one in value)
+        except ValueError:
+            name = "numbers" if arguments[0] in (int, float) else "texts"
+            raise ValueError(f"must be a list of {name}") from None
     if hint is float and not isinstance(value, bool):
         try:
             return float(value)  # YAML reads 1e-3 as a text

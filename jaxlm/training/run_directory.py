@@ -20,6 +20,9 @@ CONFIG = "config.yaml"
 
 # What makes a run the run that it is; every other field may change when it continues.
 _IDENTITY = ("corpus", "seed", "data", "model", "optimizer")
+# Tokenizers with exactly the vocabulary that is asked for; that of others comes from the text, and
+# what was asked is compared where the data are prepared.
+_AS_ASKED = ("bpe", "unigram", "byte_bpe")
 _ENTRIES = {
     CONFIG, "data", "tokenizer", "checkpoints", "metrics.jsonl", "tensorboard", "samples",
     "report.html", "environment.json", "summary.json",
@@ -106,9 +109,10 @@ class RunDirectory:
             raise InputError(problems)
         if asked.optimizer.decay_steps is None:
             asked = _replaced(asked, "optimizer", decay_steps=saved.optimizer.decay_steps)
-        if asked.data.tokenizer == "character":  # its vocabulary comes from the text
-            asked = _replaced(asked, "model", vocab_size=saved.model.vocab_size)
-        different = differences(_identity(saved), _identity(asked))
+        compared = asked
+        if asked.data.prepared or asked.data.tokenizer not in _AS_ASKED:
+            compared = _replaced(asked, "model", vocab_size=saved.model.vocab_size)
+        different = differences(_identity(saved), _identity(compared))
         if different:
             raise InputError(
                 [

@@ -22,6 +22,12 @@ SENTENCES = [
     "Have you seen how the old clock of the church is repaired by the two brothers from the mill?",
 ]
 
+SMALL = shlex.split(
+    "--model.layers 1 --model.width 32 --model.heads 2 --model.kv-heads 2 --model.head-dim 16 "
+    "--model.hidden 32 --model.context-length 64 --training.batch-size 4 --sample.tokens 4 "
+    "--training.steps 2"
+)
+
 
 @pytest.fixture
 def corpus(tmp_path):
@@ -118,24 +124,37 @@ def test_build_then_train_on_it_and_on_two(corpus, tmp_path, capsys):
     )
     flags = ("--tokenizer", tmp_path / "a/tokenizer", "--output", tmp_path / "b")
     assert run("tokenize", store, *flags) == 0
-    small = shlex.split(
-        "--model.layers 1 --model.width 32 --model.heads 2 --model.kv-heads 2 --model.head-dim 16 "
-        "--model.hidden 32 --model.context-length 64 --training.batch-size 4 --sample.tokens 4 "
-        "--training.steps 2"
-    )
     both = [str(tmp_path / "a"), str(tmp_path / "b")]
     arguments = ["train", "--run", str(tmp_path / "run"), "--data.prepared", *both]
     capsys.readouterr()
-    flags = ["--data.weights", "0.75", "0.25", "--data.packing", "concatenate", *small]
+    flags = ["--data.weights", "0.75", "0.25", "--data.packing", "concatenate", *SMALL]
     assert cli.main([*arguments, *flags]) == 0
     output = capsys.readouterr().out
     assert f"{tmp_path / 'a'}: 14 documents" in " ".join(output.split())
     assert "2 steps in" in output
-    assert cli.main([*arguments, "--corpus", str(corpus), *small]) == 2
-    assert cli.main([*arguments, "--data.weights", "1", *small]) == 2
+    assert cli.main([*arguments, "--corpus", str(corpus), *SMALL]) == 2
+    assert cli.main([*arguments, "--data.weights", "1", *SMALL]) == 2
+    path = tmp_path / "b/tokens/00000/train/tokens.bin"
+    good = path.read_bytes()
+    path.write_bytes(good[:-2] + bytes([good[-2] ^ 1, good[-1]]))
+    assert cli.main([*arguments, *flags]) == 3
+    path.write_bytes(good)
+    assert cli.main([*arguments, *flags]) == 0  # continued
+    config = tmp_path / "b/tokenizer/tokenizer_config.json"
+    config.write_bytes(config.read_bytes()[1:])
+    assert run("verify", tmp_path / "b") == 3
     error = capsys.readouterr().err
     assert "takes the place of --corpus" in error
     assert "one for each of 2 prepared folders" in error
+
+
+def test_a_run_whose_vocabulary_is_smaller_than_asked_for_goes_on(corpus, tmp_path, capsys):
+    arguments = ["train", "--run", str(tmp_path / "run"), "--corpus", str(corpus)]
+    arguments += ["--data.tokenizer", "word", "--data.on-error", "skip", *SMALL]
+    assert cli.main(arguments) == 0
+    assert cli.main(arguments) == 0
+    assert cli.main([*arguments, "--model.vocab-size", "99"]) == 2
+    assert "vocabulary is 4096 there and 99 here" in capsys.readouterr().err
 
 
 def test_settings_from_flags_and_a_file(corpus, tmp_path, capsys):

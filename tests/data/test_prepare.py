@@ -218,6 +218,18 @@ def test_tokens_of_a_store_by_a_tokenizer_that_there_is(tmp_path):
     assert content(tmp_path / "b") == content(tmp_path / "c")
 
 
+def test_damage_says_what_has_to_be_prepared_again(tmp_path):
+    run(tmp_path / "a")
+    for name in ("tokens/00000/train/tokens.bin", "tokenizer/tokenizer_config.json", MANIFEST):
+        path = tmp_path / "a" / name
+        good = path.read_bytes()
+        path.write_bytes(bytes([good[0] ^ 1]) + good[1:])
+        with pytest.raises(DamageError, match=f"; delete {tmp_path / 'a'} and prepare it again"):
+            run(tmp_path / "a")
+        path.write_bytes(good)
+    run(tmp_path / "a")
+
+
 def test_stages_and_prepared_data_are_not_taken_for_each_other(tmp_path):
     tokenizer = run(tmp_path / "a", keep_documents=True).tokenizer
     store = prepare_module.open_store(tmp_path / "a/deduplicate")
