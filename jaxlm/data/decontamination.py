@@ -18,12 +18,13 @@ from typing import Literal
 import numpy as np
 
 from jaxlm.data.documents import Document
-from jaxlm.data.sources import read_documents
+from jaxlm.data.sources import OptionNames, read_documents
 from jaxlm.data.stages import MANIFEST
 from jaxlm.data.store import open_store
 from jaxlm.data.word_hashes import Words, grams, words
 
 _FILTER_BITS = 24
+_OPTIONS = OptionNames("--decontamination.evaluation", "--decontamination.text-fields")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -230,7 +231,7 @@ def _read_set(entry: str, fields: Sequence[str]) -> Iterator[Document]:
         yield from open_store(entry).documents()
         return
     for field in fields:
-        yield from read_documents([entry], text_field=field)
+        yield from read_documents([entry], text_field=field, options=_OPTIONS)
 
 
 def _united(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

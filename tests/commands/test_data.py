@@ -157,6 +157,15 @@ def test_a_run_whose_vocabulary_is_smaller_than_asked_for_goes_on(corpus, tmp_pa
     assert "vocabulary is 4096 there and 99 here" in capsys.readouterr().err
 
 
+def test_texts_are_shown_where_they_cannot_be_encoded(tmp_path):
+    (tmp_path / "a.txt").write_text("naïve 😀", encoding="utf-8")
+    assert run("collect", "--corpus", tmp_path / "a.txt", "--output", tmp_path / "s") == 0
+    call = [sys.executable, "-m", "jaxlm.cli", "data", "show", str(tmp_path / "s")]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    shown = subprocess.run(call, env=environment, capture_output=True, text=True, check=True)
+    assert r"na\xefve \U0001f600" in shown.stdout
+
+
 def test_settings_from_flags_and_a_file(corpus, tmp_path, capsys):
     assert run("collect", "--corpus", corpus, "--output", tmp_path / "c") == 0
     (tmp_path / "clean.yaml").write_text(
@@ -177,6 +186,9 @@ def test_settings_from_flags_and_a_file(corpus, tmp_path, capsys):
     assert "was begun with" in capsys.readouterr().err
     assert run("deduplicate", *store, "--output", tmp_path / "g", "--near.threshold", 3) == 2
     assert "--near.threshold 3" in capsys.readouterr().err
+    flags = ("--decontamination.evaluation", "/nowhere")
+    assert run("deduplicate", *store, "--output", tmp_path / "g", *flags) == 2
+    assert "check --decontamination.evaluation" in capsys.readouterr().err
     assert not (tmp_path / "f").exists()
     assert not (tmp_path / "g").exists()
 
