@@ -122,7 +122,11 @@ BAD_FILES = {
     ),
     "cut character": ("a.txt", "abcé".encode()[:-1], r"not utf-8 at byte 3"),
     "encoding of a line": ("a.jsonl", b'{"text": "a"}\n{"text": "\xe9"}', "line 2: .*at byte 24"),
-    "truncated gzip": ("a.txt.gz", gzip.compress(TEXT.encode())[:-9], "truncated or damaged"),
+    "truncated gzip": (
+        "a.txt.gz",
+        gzip.compress(TEXT.encode(), mtime=0)[:-9],
+        "truncated or damaged",
+    ),
     "no gzip": ("a.jsonl.gz", b"hello", "truncated or damaged"),
     "truncated zstd": ("a.txt.zst", zstd(os.urandom(99).hex().encode() * 9)[:-3], "truncated"),
     "second frame": ("a.jsonl.zst", zstd(LINES) + zstd(LINES)[:20], "truncated or damaged"),

@@ -56,7 +56,7 @@ def small_without_corpus(small):
         ("bad.jsonl", b'{"text": "fine"}\n{"text": \n', ["bad.jsonl", "2"]),
         ("other.jsonl", b'{"body": "no text field"}\n', ["--data.text-field", "body"]),
         ("number.jsonl", b'{"text": 7}\n', ["number.jsonl", "text"]),
-        ("cut.jsonl.gz", gzip.compress(b'{"text": "abc"}\n' * 999)[:-9], ["cut.jsonl.gz"]),
+        ("cut.jsonl.gz", gzip.compress(b'{"text": "abc"}\n' * 999, mtime=0)[:-9], ["cut.jsonl.gz"]),
         ("noise.parquet", b"PAR1 but not really", ["noise.parquet"]),
         ("image.png", b"\x89PNG", ["image.png"]),
         ("short.txt", b"too small for anything", ["too small"]),
