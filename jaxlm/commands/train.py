@@ -284,6 +284,12 @@ def predicted_counts(shards: TokenShards) -> np.ndarray:
 def check_prompts(config: RunConfig, tokenizer: Tokenizer) -> None:
     """Raises `InputError`, before any training, if a sample's prompt does not fit the context."""
     room = config.model.context_length - config.sample.tokens
+    empty = "" in config.sample.prompts or (config.sample.count and not config.sample.prompts)
+    if empty and tokenizer.bos_id is None:
+        raise InputError(
+            "--sample.prompts: the tokenizer has no token that begins a text, so that an empty "
+            "prompt cannot be continued; give prompts, or --sample.count 0"
+        )
     problems = [
         f"--sample.prompts {prompt[:40]!r}: has {length} tokens, the context of "
         f"{config.model.context_length} leaves {room} beside --sample.tokens {config.sample.tokens}"

@@ -16,6 +16,7 @@ import tokenizers
 
 from jaxlm.errors import InputError
 from jaxlm.tokenizers.byte_bpe import json_bytes
+from jaxlm.tokenizers.special_ids import guess_roles
 from jaxlm.tokenizers.tokenizer_json import JsonTokenizer
 from jaxlm.tokenizers.training_text import chunks, sample
 
@@ -75,7 +76,10 @@ def train_wordpiece(
     )
     tokenizer.train_from_iterator(drawn, trainer)
     ids: dict[str, int] = json.loads(tokenizer.to_str())["model"]["vocab"]
-    return JsonTokenizer(wordpiece_json(sorted(ids, key=ids.__getitem__), lowercase=lowercase))
+    # As of BERT, and the beginning and end of a document for a model that writes.
+    roles = {**guess_roles(_SPECIALS), "bos": "[CLS]", "eos": "[SEP]"}
+    content = wordpiece_json(sorted(ids, key=ids.__getitem__), lowercase=lowercase)
+    return JsonTokenizer(content, roles)
 
 
 def wordpiece_json(vocabulary: Sequence[str], *, lowercase: bool | None = None) -> bytes:

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+import string
 import subprocess
 import sys
 
@@ -142,3 +143,27 @@ def test_float64_through_every_stage(small, tmp_path):
         )  # fmt: skip
         assert result.returncode == 0, result.stderr
     assert result.stdout.startswith("the ")
+
+
+@pytest.mark.parametrize("kind", ["byte_bpe", "wordpiece", "bytes"])
+def test_every_kind_of_tokenizer_trains_and_continues(kind, small, tmp_path, capsys):
+    flags = ["--data.tokenizer", kind, "--training.steps"]
+    assert cli.main(["train", "--run", str(tmp_path / "run"), *small, *flags, "1"]) == 0
+    assert cli.main(["train", "--run", str(tmp_path / "run"), *small, *flags, "2"]) == 0
+    assert "continuing after step 1" in capsys.readouterr().out
+
+
+def test_an_empty_prompt_needs_a_beginning(small, tmp_path, capsys):
+    vocabulary = tmp_path / "vocab.txt"
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *string.ascii_lowercase]
+    vocabulary.write_text("\n".join([*words, *("##" + c for c in string.ascii_lowercase)]) + "\n")
+    folder = small[small.index("--corpus") + 1]
+    store, tokens = str(tmp_path / "store"), str(tmp_path / "tokens")
+    assert cli.main(["data", "collect", "--corpus", folder, "--output", store]) == 0
+    flags = ["--tokenizer", str(vocabulary), "--output", tokens]
+    assert cli.main(["data", "tokenize", store, *flags]) == 0
+    rest = small[: small.index("--corpus")] + small[small.index("--corpus") + 2 :]
+    command = ["train", "--run", str(tmp_path / "run"), "--data.prepared", tokens, *rest]
+    assert cli.main(command) == 2
+    assert "give prompts, or --sample.count 0" in capsys.readouterr().err
+    assert cli.main([*command, "--sample.count", "0", "--training.steps", "1"]) == 0

@@ -95,7 +95,8 @@ def test_wordpiece_by_hand():
     assert found[:15] == [*specials, *letters, *(f"##{c}" for c in letters)]
     # u and g follow each other in all five words, then h and ug in four of them.
     assert found[15:] == ["##ug", "hug"]
-    assert tokenizer.special_ids == {"pad": 0, "unk": 1, "cls": 2, "sep": 3, "mask": 4}
+    bert = {"pad": 0, "unk": 1, "cls": 2, "sep": 3, "mask": 4}
+    assert tokenizer.special_ids == {**bert, "bos": 2, "eos": 3}
     assert tokenizer.decode(tokenizer.encode("HUGS pugs, hugz")) == "hugs pugs \ufffd \ufffd"
 
 
