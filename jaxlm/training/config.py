@@ -6,6 +6,7 @@ import dataclasses
 import math
 from typing import Any, Literal
 
+from jaxlm.data.packing import Packing
 from jaxlm.models import presets
 from jaxlm.models.config import DecoderConfig
 from jaxlm.sharding.mesh import MeshConfig
@@ -40,7 +41,7 @@ class DataConfig:
     is taken, and the fields above count no more."""
     weights: tuple[float, ...] = ()
     """Share of each prepared folder in the training rows; by default that of its tokens."""
-    packing: Literal["best_fit", "concatenate"] = "best_fit"
+    packing: Packing = "best_fit"
     """best_fit cuts only documents longer than a row; concatenate puts them end to end."""
 
 
