@@ -4,11 +4,10 @@ Shows: CPU seconds of every step over the same documents, in processes of their 
 other in turns; at the rules and the banding (14 x 8) that both have.
 Costs: about two minutes for 20 MB, nearly all of them the peer's.
 Came out (two cores, Python 3.11): see the README's table. Verdicts differ where words do: ours
-stand between white space, datatrove's spaCy makes every mark a word, which no longer holds a letter,
-so that reference documentation fails its Gopher rules.
+stand between white space, datatrove's spaCy makes every mark a word, which holds no letter, so that
+reference documentation fails its Gopher rules.
 
-    python experiments/benchmarks/data_line.py --corpus /usr/share/doc --megabytes 20 \\
-        --peer /path/to/venv/with/datatrove/bin/python
+    python experiments/benchmarks/data_line.py --corpus /usr/share/doc --peer PYTHON_WITH_DATATROVE
 
 Without --peer only our own figures are printed. peers/datatrove_stages.py says what to install.
 """
