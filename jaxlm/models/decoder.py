@@ -251,14 +251,15 @@ class Decoder(nn.Module):
         whole = c.layers - rest
 
         def group_body(x_btd, group):
-            return run(x_btd, *group, range(c.group), True)
+            p, keys = group
+            return run(x_btd, p, keys, range(c.group), True)
 
         grouped = jax.tree.map(
             lambda a: a[:whole].reshape(groups, c.group, *a.shape[1:]), (blocks, keys)
         )
         x_btd, router = jax.lax.scan(group_body, x_btd, grouped)
-        last = jax.tree.map(lambda a: a[whole:], (blocks, keys))
-        x_btd, router_rest = run(x_btd, *last, range(whole, c.layers), False)
+        blocks, keys = jax.tree.map(lambda a: a[whole:], (blocks, keys))
+        x_btd, router_rest = run(x_btd, blocks, keys, range(whole, c.layers), False)
         if c.experts:
             in_groups = jnp.stack(router, axis=1)
             router = [*in_groups.reshape(whole, *in_groups.shape[2:]), *router_rest]
