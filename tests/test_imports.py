@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "jaxlm"
 ROOMS = [
     "functional", "sharding", "layers", "models", "tokenizers", "data", "training", "generation",
-    "evaluation", "commands", "cli",
+    "evaluation", "interop", "commands", "cli",
 ]  # fmt: skip
 # What each room may import of the others, besides itself and the two modules without a room.
 MAY = {
@@ -23,6 +23,7 @@ MAY = {
     "training": {"functional", "sharding", "layers", "models", "tokenizers", "data"},
     "generation": {"functional", "sharding", "layers", "models", "tokenizers"},
     "evaluation": {"functional", "models", "tokenizers", "data", "training"},
+    "interop": {"functional", "sharding", "layers", "models", "tokenizers"},
     "commands": {*ROOMS} - {"cli"},
     "cli": {"commands"},
     "platform": set(),

@@ -1,30 +1,18 @@
 """Scaled dot-product attention with one rule for what a query may see.
 
-Nothing here takes a mask array. A key is visible to a query when all that was asked for holds:
-same segment, position not in the future (`causal`), within `window`, index below `kv_length`.
-Packing, padding, left padding and cached decoding are all expressed by these.
+`attention` takes no mask array (`reference_attention` does). A key is visible to a query when all
+that was asked for holds: same segment, position not in the future (`causal`), within `window`,
+index below `kv_length`. Packing, padding, left padding and cached decoding are all expressed by
+these.
 """
 
 import functools
 import logging
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jaxlm.functional.linear import dense
 from jaxlm.functional.normalization import dropout
-from jaxlm.functional.positions import rotary
-
-
-class KVCache(NamedTuple):
-    """Keys and values of one layer, slot = position: [b * k, s, h] each.
-
-    Rank 3, because XLA:CPU copies a cache that has separate batch and head axes at every token.
-    """
-
-    key: jax.Array
-    value: jax.Array
 
 
 def attention(
@@ -39,6 +27,7 @@ def attention(
     segment_ids=None,
     kv_segment_ids=None,
     kv_length=None,
+    alibi_slopes=None,
     softcap=None,
     scale=None,
     dropout_rate=0.0,
@@ -60,7 +49,9 @@ def attention(
       segment_ids: int [b, t]; a key is visible only within the same segment.
       kv_segment_ids: int [b, s]; None means the same as `segment_ids`.
       kv_length: int [b]; only the first kv_length keys of a row are visible.
-      softcap: logits become softcap * tanh(logits / softcap) (Gemma 2).
+      alibi_slopes: [n], from `positions.alibi_slopes`; the logits lose slope * distance, the
+        distance in positions (Press et al. 2022, section 3).
+      softcap: logits become softcap * tanh(logits / softcap) (Gemma 2), before any bias.
       scale: of the logits; 1 / sqrt(h) by default.
       dropout_rate, dropout_key: dropout on the attention weights; no key, no dropout.
       implementation: "reference" (all logits at once), "chunked" (blocks of queries; keys that
@@ -119,7 +110,7 @@ def attention(
         if causal and by_index:
             high = min(last, s)
             low = 0 if window is None else max(0, first + 1 - window)
-        visible = _visible(
+        visible = visible_keys(
             positions[:, first:last],
             kv_positions[:, low:high],
             None if segment_ids is None else segment_ids[:, first:last],
@@ -130,12 +121,17 @@ def attention(
         if kv_length is not None:
             in_length_b1s = jnp.arange(low, high)[None, None] < kv_length[:, None, None]
             visible = in_length_b1s if visible is None else visible & in_length_b1s
+        bias = None
+        if alibi_slopes is not None:
+            distance_bts = jnp.abs(positions[:, first:last, None] - kv_positions[:, None, low:high])
+            bias = alibi_bias(alibi_slopes.reshape(k, n // k), distance_bts[:, None, None])
         key = None if dropout_key is None else jax.random.fold_in(dropout_key, first)
-        return _attend(
+        return attend(
             q_btnh[:, first:last].reshape(b, last - first, k, n // k, h),
             k_bskh[:, low:high],
             v_bskh[:, low:high],
             None if visible is None else visible[:, None, None],
+            bias=bias,
             pattern=("btkgh,bskh->bkgts", "bkgts,bskh->btkgh"),
             softcap=softcap,
             scale=scale,
@@ -148,119 +144,43 @@ def attention(
     return out.reshape(b, t, n, v_bskh.shape[-1])
 
 
-def write_cache(cache, k_btkh, v_btkh, positions_bt):
-    """Writes the keys and values of t consecutive tokens per row at their positions.
+def reference_attention(q_btnh, k_bskh, v_bskh, *, bias=None, softcap=None, scale=None):
+    """softmax(scale * q k^T + bias) v: the definition, with any additive mask.
+
+    What every form of `attention` must equal; slow and large, since all logits exist at once.
 
     Args:
-      cache: `KVCache` of [b * k, s, h].
-      k_btkh, v_btkh: the new entries.
-      positions_bt: int, consecutive within a row; only the first of each row is read. The caller
-        keeps them below s: XLA clamps a start that does not fit.
-
-    Returns:
-      The updated `KVCache` (in place where the buffers are donated).
-    """
-    b, t, k, _ = k_btkh.shape
-    starts_z = jnp.repeat(positions_bt[:, 0], k)
-
-    def write(buffer_zsh, new_btkh):
-        new_zth = new_btkh.transpose(0, 2, 1, 3).reshape(b * k, t, -1).astype(buffer_zsh.dtype)
-        if b == 1:
-            return jax.lax.dynamic_update_slice_in_dim(buffer_zsh, new_zth, starts_z[0], axis=1)
-        row = functools.partial(jax.lax.dynamic_update_slice_in_dim, axis=0)
-        return jax.vmap(row)(buffer_zsh, new_zth, starts_z)
-
-    return KVCache(write(cache.key, k_btkh), write(cache.value, v_btkh))
-
-
-def cached_attention(q_btnh, cache, positions_bt, *, window=None, softcap=None, scale=None):
-    """Causal attention of new queries over a cache in which slot = position.
-
-    Slots beyond a query's position are invisible, so whatever an earlier prompt or padding left
-    there has no effect. Arguments as in `attention`.
+      q_btnh, k_bskh, v_bskh: queries, keys, values; n a multiple of k, as in `attention`.
+      bias: the matrix M, broadcastable to [b, n, t, s]; minus infinity hides a key. A query whose
+        keys are all at minus infinity gives zeros.
+      softcap, scale: as in `attention`; the bias comes after them.
 
     Returns:
       [b, t, n, h] in the dtype of `q_btnh`.
     """
     b, t, n, h = q_btnh.shape
-    z, s = cache.key.shape[:2]
-    k = z // b
-    visible_bts = _visible(
-        positions_bt, jnp.arange(s)[None], None, None, causal=True, window=window
-    )
-    q_zgth = q_btnh.reshape(b, t, k, n // k, h).transpose(0, 2, 3, 1, 4).reshape(z, n // k, t, h)
-    out_zgth = _attend(
-        q_zgth,
-        cache.key.astype(q_btnh.dtype),
-        cache.value.astype(q_btnh.dtype),
-        jnp.repeat(visible_bts, k, axis=0)[:, None],
-        pattern=("zgth,zsh->zgts", "zgts,zsh->zgth"),
+    s, k = k_bskh.shape[1:3]
+    if bias is not None:
+        bias = jnp.broadcast_to(bias, (b, n, t, s)).reshape(b, k, n // k, t, s)
+    out = attend(
+        q_btnh.reshape(b, t, k, n // k, h),
+        k_bskh,
+        v_bskh,
+        None,
+        bias=bias,
+        pattern=("btkgh,bskh->bkgts", "bkgts,bskh->btkgh"),
         softcap=softcap,
         scale=scale,
     )
-    return out_zgth.reshape(b, k, n // k, t, h).transpose(0, 3, 1, 2, 4).reshape(b, t, n, h)
+    return out.reshape(b, t, n, v_bskh.shape[-1])
 
 
-def attention_block(
-    p,
-    x_btd,
-    *,
-    positions_bt,
-    segment_ids_bt=None,
-    cache=None,
-    rotary_theta=None,
-    dropout_rate=0.0,
-    dropout_key=None,
-    implementation="auto",
-):
-    """Projects to queries, keys and values, attends causally, and projects back.
-
-    Without a cache causality goes by the index within the row, which equals position order in
-    any row whose segments have ascending positions.
-
-    Args:
-      p: {"query": [d, n, h], "key": [d, k, h], "value": [d, k, h], "out": [n, h, d]} and optional
-        biases "query_bias" [n, h], "key_bias" [k, h], "value_bias" [k, h], "out_bias" [d].
-      x_btd: inputs.
-      positions_bt: int positions, for the rotation and for the cache's slots.
-      segment_ids_bt: int or None; not together with a cache.
-      cache: `KVCache` or None.
-      rotary_theta: base of the rotary frequencies; None for no rotation.
-      dropout_rate, dropout_key: on the attention weights.
-      implementation: as in `attention`.
-
-    Returns:
-      ([b, t, d], the updated cache or None).
-
-    Raises:
-      ValueError: if both a cache and segment ids are given.
-    """
-    q_btnh = dense(x_btd, p["query"], p.get("query_bias"))
-    k_btkh = dense(x_btd, p["key"], p.get("key_bias"))
-    v_btkh = dense(x_btd, p["value"], p.get("value_bias"))
-    if rotary_theta is not None:
-        q_btnh = rotary(q_btnh, positions_bt, theta=rotary_theta)
-        k_btkh = rotary(k_btkh, positions_bt, theta=rotary_theta)
-    if cache is None:
-        out_btnh = attention(
-            q_btnh,
-            k_btkh,
-            v_btkh,
-            causal=True,
-            segment_ids=segment_ids_bt,
-            dropout_rate=dropout_rate,
-            dropout_key=dropout_key,
-            implementation=implementation,
-        )
-    else:
-        if segment_ids_bt is not None:
-            raise ValueError("attention_block: a cache holds one segment per row; drop segment_ids")
-        cache = write_cache(cache, k_btkh, v_btkh, positions_bt)
-        out_btnh = cached_attention(q_btnh, cache, positions_bt)
-    return dense(out_btnh, p["out"], p.get("out_bias"), contract=2), cache
+def alibi_bias(slopes, distance):
+    """-slope * distance: slopes [...] against distances [..., t, s] that broadcast with them."""
+    return -slopes[..., None, None] * distance.astype(slopes.dtype)
 
 
-def _visible(q_positions, kv_positions, q_segments, kv_segments, causal, window):
+def visible_keys(q_positions, kv_positions, q_segments, kv_segments, causal, window):
     """bool [b or 1, t, s], or None when every key is visible."""
     visible = None
     if causal:
@@ -274,13 +194,17 @@ def _visible(q_positions, kv_positions, q_segments, kv_segments, causal, window)
     return visible
 
 
-def _attend(q, k, v, visible, *, pattern, softcap, scale, dropout_rate=0.0, dropout_key=None):
+def attend(
+    q, k, v, visible, *, pattern, softcap, scale, bias=None, dropout_rate=0.0, dropout_key=None
+):
     """Masked softmax attention for one block of queries; einsum patterns name the layout."""
     wide = jnp.promote_types(q.dtype, jnp.float32)
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     logits = jnp.einsum(pattern[0], q, k, preferred_element_type=wide) * scale
     if softcap is not None:
         logits = softcap * jnp.tanh(logits / softcap)
+    if bias is not None:
+        logits = logits + bias.astype(wide)
     if visible is not None:
         logits = jnp.where(visible, logits, -jnp.inf)
     # A row without any visible key has maximum -inf: subtract 0 there, and divide by 1.

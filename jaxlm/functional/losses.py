@@ -29,7 +29,9 @@ def cross_entropy(logits_btv, targets_bt, mask_bt=None):
     return jnp.sum(jnp.where(mask_bt, losses_bt, 0.0)), jnp.sum(mask_bt, dtype=wide)
 
 
-def chunked_cross_entropy(hidden_btd, unembedding_vd, targets_bt, mask_bt=None, *, vocab_size=None):
+def chunked_cross_entropy(
+    hidden_btd, unembedding_vd, targets_bt, mask_bt=None, *, vocab_size=None, softcap=None
+):
     """`cross_entropy(unembed(hidden), targets, mask)` without the [b, t, v] array of logits.
 
     The time axis is processed in chunks, each with the whole batch, so that a sharded batch stays
@@ -43,6 +45,7 @@ def chunked_cross_entropy(hidden_btd, unembedding_vd, targets_bt, mask_bt=None, 
       targets_bt: int token ids.
       mask_bt: bool or 0/1, True where the target counts; None counts all.
       vocab_size: rows of `unembedding_vd` from here on are padding and get no probability.
+      softcap: of the logits, as in `unembed`.
 
     Returns:
       (sum, count) as in `cross_entropy`.
@@ -62,15 +65,21 @@ def chunked_cross_entropy(hidden_btd, unembedding_vd, targets_bt, mask_bt=None, 
     targets_bt, mask_bt = (
         jnp.pad(a, ((0, 0), (0, padding))) for a in (targets_bt, mask_bt.astype(bool))
     )
-    total = _chunked(vocab_size or v, chunk, hidden_btd, unembedding_vd, targets_bt, mask_bt)
+    static = (vocab_size or v, softcap, chunk)
+    total = _chunked(static, hidden_btd, unembedding_vd, targets_bt, mask_bt)
     return total, count
 
 
-def unembed(hidden_btd, unembedding_vd, *, vocab_size=None):
-    """Logits [b, t, v] in at least float32; minus infinity from row `vocab_size` on."""
+def unembed(hidden_btd, unembedding_vd, *, vocab_size=None, softcap=None):
+    """Logits [b, t, v] in at least float32; minus infinity from row `vocab_size` on.
+
+    With `softcap` they become softcap * tanh(logits / softcap) (Gemma 2).
+    """
     wide = jnp.promote_types(hidden_btd.dtype, jnp.float32)
     unembedding_vd = unembedding_vd.astype(hidden_btd.dtype)
     logits = jnp.einsum("btd,vd->btv", hidden_btd, unembedding_vd, preferred_element_type=wide)
+    if softcap is not None:
+        logits = softcap * jnp.tanh(logits / softcap)
     v = unembedding_vd.shape[0]
     if vocab_size is None or vocab_size == v:
         return logits
@@ -90,11 +99,13 @@ def _chunks(array_bt, chunk):
     return jnp.moveaxis(array_bt.reshape(b, t // chunk, chunk, *array_bt.shape[2:]), 1, 0)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _chunked(vocab_size, chunk, hidden_btd, unembedding_vd, targets_bt, mask_bt):
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _chunked(static, hidden_btd, unembedding_vd, targets_bt, mask_bt):
+    vocab_size, softcap, chunk = static
+
     def step(total, inputs):
         hidden, targets, mask = inputs
-        logits = unembed(hidden, unembedding_vd, vocab_size=vocab_size)
+        logits = unembed(hidden, unembedding_vd, vocab_size=vocab_size, softcap=softcap)
         return total + cross_entropy(logits, targets, mask)[0], None
 
     wide = jnp.promote_types(hidden_btd.dtype, jnp.float32)
@@ -102,13 +113,14 @@ def _chunked(vocab_size, chunk, hidden_btd, unembedding_vd, targets_bt, mask_bt)
     return jax.lax.scan(step, jnp.zeros((), wide), inputs)[0]
 
 
-def _chunked_forward(vocab_size, chunk, hidden_btd, unembedding_vd, targets_bt, mask_bt):
+def _chunked_forward(static, hidden_btd, unembedding_vd, targets_bt, mask_bt):
+    vocab_size, softcap, chunk = static
     wide = jnp.promote_types(hidden_btd.dtype, jnp.float32)
 
     def step(carry, inputs):
         total, d_unembedding = carry
         hidden, targets, mask = inputs
-        logits = unembed(hidden, unembedding_vd, vocab_size=vocab_size)
+        logits = unembed(hidden, unembedding_vd, vocab_size=vocab_size, softcap=softcap)
         peak = jnp.max(logits, axis=-1, keepdims=True)
         weights = jnp.exp(logits - peak)
         normaliser = jnp.sum(weights, axis=-1, keepdims=True)
@@ -117,6 +129,9 @@ def _chunked_forward(vocab_size, chunk, hidden_btd, unembedding_vd, targets_bt, 
         total = total + jnp.sum(jnp.where(mask, losses, 0.0))
         is_target = jnp.arange(logits.shape[-1]) == targets[..., None]
         d_logits = jnp.where(mask[..., None], weights / normaliser - is_target, 0.0)
+        if softcap is not None:  # minus infinity marks padding, whose weight is zero anyway
+            capped = jnp.where(jnp.isfinite(logits), logits, 0.0)
+            d_logits *= 1.0 - jnp.square(capped / softcap)
         d_logits = d_logits.astype(hidden.dtype)
         d_hidden = jnp.einsum("btv,vd->btd", d_logits, unembedding_vd.astype(hidden.dtype))
         d_unembedding = d_unembedding + jnp.einsum(
@@ -131,7 +146,7 @@ def _chunked_forward(vocab_size, chunk, hidden_btd, unembedding_vd, targets_bt, 
     return total, (d_hidden, d_unembedding.astype(unembedding_vd.dtype))
 
 
-def _chunked_backward(vocab_size, chunk, residuals, g):
+def _chunked_backward(static, residuals, g):
     d_hidden, d_unembedding = residuals
     return (
         d_hidden * g.astype(d_hidden.dtype),

@@ -23,19 +23,22 @@ def layer_norm(x, scale, bias=None, *, epsilon=1e-5):
     return (y if bias is None else y + bias).astype(x.dtype)
 
 
-def rms_norm(x, scale, *, epsilon=1e-5):
+def rms_norm(x, scale, *, epsilon=1e-5, unit_offset=False):
     """Root-mean-square normalisation (Zhang and Sennrich 2019, eq. 4).
 
     Args:
       x: [..., d].
       scale: [d].
       epsilon: added to the mean square.
+      unit_offset: multiplies by 1 + scale instead of scale (Gemma).
 
     Returns:
       [..., d] in the dtype of `x`.
     """
     x_wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     mean_square = jnp.mean(jnp.square(x_wide), axis=-1, keepdims=True)
+    if unit_offset:
+        scale = 1.0 + scale.astype(x_wide.dtype)
     return (x_wide * jax.lax.rsqrt(mean_square + epsilon) * scale).astype(x.dtype)
 
 

@@ -93,7 +93,10 @@ def make_generator(model: Decoder) -> Generator:
         output: Any = model.apply({"params": params}, prompt_bt, cache=cache)
         last_b1d = jnp.take_along_axis(output.hidden_btd, (lengths_b - 1)[:, None, None], axis=1)
         logits_b1v = functional.unembed(
-            last_b1d, unembedding(params), vocab_size=model.config.vocab_size
+            last_b1d,
+            unembedding(params),
+            vocab_size=model.config.vocab_size,
+            softcap=model.config.logit_softcap,
         )
         shape = (b, max_new_tokens)
         return Decoding(

@@ -46,19 +46,21 @@ class Embedding(nn.Module):
     Attributes:
       vocab_size, padded_vocab_size: exact, and in memory.
       width: d.
-      positions: "learned" and "sinusoidal" are added here; "rotary" and "none" are not.
+      positions: "learned" and "sinusoidal" are added here; the others are not.
       context_length: rows of the learned positions.
       dtype: of the result.
       param_dtype: of the parameters.
+      scaled: token vectors are multiplied by sqrt(width), positions are not.
     """
 
     vocab_size: int
     padded_vocab_size: int
     width: int
-    positions: Literal["learned", "sinusoidal", "rotary", "none"]
+    positions: Literal["learned", "sinusoidal", "rotary", "alibi", "none"]
     context_length: int
     dtype: Any = jnp.float32
     param_dtype: Any = "float32"
+    scaled: bool = False
 
     @nn.compact
     def __call__(self, tokens_bt, positions_bt):
@@ -73,6 +75,9 @@ class Embedding(nn.Module):
         # Gathered over fsdp before the look-up, or XLA rematerialises the table whole.
         table_vd = constrain(p["token"], ("vocab", "features")).astype(self.dtype)
         x_btd = table_vd[tokens_bt]
+        if self.scaled:
+            # Rounded to the compute dtype first, as the models trained so did.
+            x_btd *= jnp.asarray(self.width**0.5, self.dtype)
         if self.positions == "learned":
             x_btd += constrain(p["position"], ("position", "features")).astype(self.dtype)[
                 positions_bt

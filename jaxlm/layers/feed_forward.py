@@ -31,7 +31,7 @@ class FeedForward(nn.Module):
 
     Attributes:
       hidden: f.
-      activation: "relu", "gelu", "gelu_tanh", "swiglu" or "geglu".
+      activation: as in `functional.feed_forward`.
       bias: whether the maps have biases.
       out_scale: of the output kernel's initial standard deviation.
       param_dtype: of the parameters.

@@ -31,8 +31,10 @@ class DecoderOutput(NamedTuple):
     logits_btv: jax.Array
     """At least float32; minus infinity for the padding of the vocabulary."""
     hidden_btd: jax.Array
-    """After the last norm: `functional.unembed(hidden, unembedding(params))` are the logits."""
+    """After the last norm: `functional.unembed` of it by `unembedding(params)` are the logits."""
     cache: Cache | None
+    router_logits_lbte: jax.Array | None = None
+    """In at least float32, for the router's losses, where there are experts."""
 
 
 def decoder_parameters(config: DecoderConfig) -> dict[str, Any]:
@@ -46,8 +48,10 @@ def decoder_parameters(config: DecoderConfig) -> dict[str, Any]:
         ),
         "blocks": stack(block_parameters(config), config.layers),
     }
-    if config.norm_position == "pre":
-        tree["final_norm"] = norm_parameters(config.width, kind=config.norm, bias=config.bias)
+    if config.norm_position != "post":
+        tree["final_norm"] = norm_parameters(
+            config.width, kind=config.norm, bias=config.bias, unit_offset=config.norm_unit_offset
+        )
     if not config.tied_embeddings:
         tree["unembedding"] = vocabulary_table(
             config.vocab_size, config.padded_vocab_size, config.width
@@ -106,11 +110,14 @@ class Decoder(nn.Module):
         compile), False unrolls them (a quicker step), None unrolls up to 16 layers on one device.
       remat: what the backward pass recomputes: "none", "dots" (all but matrix products) or
         "full" (everything inside a block).
+      expert_capacity: None drops no token; else the capacity factor of the experts in calls
+        without a cache, as in `functional.mixture_of_experts`.
     """
 
     config: DecoderConfig
     scan_layers: bool | None = None
     remat: Literal["none", "dots", "full"] = "none"
+    expert_capacity: float | None = None
 
     @nn.compact
     def __call__(
@@ -164,6 +171,7 @@ class Decoder(nn.Module):
             context_length=c.context_length,
             dtype=dtype,
             param_dtype=c.param_dtype,
+            scaled=c.scaled_embeddings,
             name="embedding",
         )(tokens_bt, positions_bt)
         x_btd = functional.dropout(x_btd, c.dropout, None if keys is None else keys[-1])
@@ -173,10 +181,10 @@ class Decoder(nn.Module):
             blocks = self.get_variable("params", "blocks")
         else:
             blocks = self.param("blocks", self._init_blocks)
-        block = Block(c, parent=None)
 
-        def run_block(p, x_btd, layer_cache, key):
-            return block.apply(
+        def run_block(layer, p, x_btd, layer_cache, key):
+            capacity = self.expert_capacity if layer_cache is None else None
+            return Block(c, c.is_local(layer), capacity, parent=None).apply(
                 {"params": p},
                 x_btd,
                 positions_bt=positions_bt,
@@ -185,38 +193,77 @@ class Decoder(nn.Module):
                 dropout_key=key,
             )
 
+        router: Any = []
         if cache is not None:
             # Never scanned: a cache passed through scan is copied whole at every token.
             updated = []
-            for p, layer_cache in zip(split_layers(blocks, c.layers), cache, strict=True):
-                x_btd, layer_cache = run_block(p, x_btd, layer_cache, None)
+            layers = zip(split_layers(blocks, c.layers), cache, strict=True)
+            for layer, (p, layer_cache) in enumerate(layers):
+                x_btd, layer_cache, logits = run_block(layer, p, x_btd, layer_cache, None)
                 updated.append(layer_cache)
+                router.append(logits)
             cache = tuple(updated)
         else:
+            x_btd, router = self._run_layers(
+                run_block, x_btd, blocks, None if keys is None else keys[:-1]
+            )
+        router_logits_lbte = jnp.stack(router) if c.experts else None
 
-            def body(x_btd, layer):
-                p, key = layer
-                return run_block(p, x_btd, None, key)[0], None
-
-            if self.remat != "none":
-                body = jax.checkpoint(
-                    body, policy=REMAT_POLICIES[self.remat], prevent_cse=not self._scanned()
-                )
-            if self._scanned():
-                x_btd, _ = jax.lax.scan(body, x_btd, (blocks, None if keys is None else keys[:-1]))
-            else:
-                for layer, p in enumerate(split_layers(blocks, c.layers)):
-                    x_btd, _ = body(x_btd, (p, None if keys is None else keys[layer]))
-
-        if c.norm_position == "pre":
-            x_btd = Norm(c.norm, c.bias, c.norm_epsilon, c.param_dtype, name="final_norm")(x_btd)
+        if c.norm_position != "post":
+            x_btd = Norm(
+                c.norm, c.bias, c.norm_epsilon, c.param_dtype, c.norm_unit_offset, name="final_norm"
+            )(x_btd)
         output_vd = table_vd
         if not c.tied_embeddings:
             table = vocabulary_table(c.vocab_size, c.padded_vocab_size, c.width)
             output_vd = declare(self, {"unembedding": table}, c.param_dtype)["unembedding"]
             output_vd = constrain(output_vd, ("vocab", "features"))
-        logits_btv = functional.unembed(x_btd, output_vd, vocab_size=c.vocab_size)
-        return DecoderOutput(logits_btv, x_btd, cache)
+        logits_btv = functional.unembed(
+            x_btd, output_vd, vocab_size=c.vocab_size, softcap=c.logit_softcap
+        )
+        return DecoderOutput(logits_btv, x_btd, cache, router_logits_lbte)
+
+    def _run_layers(self, run_block, x_btd, blocks, keys):
+        """All layers without a cache: ([b, t, d], router logits of each layer or None)."""
+        c = self.config
+
+        def run(x_btd, blocks, keys, layers, scanned):
+            """Layers with these numbers, one after the other."""
+            router = []
+            for i, p in enumerate(split_layers(blocks, len(layers))):
+
+                def body(x_btd, p, key, layer=layers[i]):
+                    x_btd, _, logits = run_block(layer, p, x_btd, None, key)
+                    return x_btd, logits
+
+                if self.remat != "none":
+                    policy = REMAT_POLICIES[self.remat]
+                    body = jax.checkpoint(body, policy=policy, prevent_cse=not scanned)
+                x_btd, logits = body(x_btd, p, None if keys is None else keys[i])
+                router.append(logits)
+            return x_btd, router
+
+        if not self._scanned():
+            return run(x_btd, blocks, keys, range(c.layers), False)
+
+        # Scanned by repeating groups; layers beyond the last whole group follow one by one.
+        groups, rest = divmod(c.layers, c.group)
+        whole = c.layers - rest
+
+        def group_body(x_btd, group):
+            p, keys = group
+            return run(x_btd, p, keys, range(c.group), True)
+
+        grouped = jax.tree.map(
+            lambda a: a[:whole].reshape(groups, c.group, *a.shape[1:]), (blocks, keys)
+        )
+        x_btd, router = jax.lax.scan(group_body, x_btd, grouped)
+        blocks, keys = jax.tree.map(lambda a: a[whole:], (blocks, keys))
+        x_btd, router_rest = run(x_btd, blocks, keys, range(whole, c.layers), False)
+        if c.experts:
+            in_groups = jnp.stack(router, axis=1)
+            router = [*in_groups.reshape(whole, *in_groups.shape[2:]), *router_rest]
+        return x_btd, router
 
     def _init_blocks(self, key):
         c = self.config

@@ -19,6 +19,9 @@ RULES: dict[str, tuple[str, ...]] = {
     "head_dim": (),
     "hidden": ("tensor",),
     "norm": (),
+    "experts": (),
+    "gates": (),  # of a recurrent cell
+    "state": (),  # of a recurrent cell, as an input
     # activations and data
     "batch": ("data", "fsdp"),
     "length": (),

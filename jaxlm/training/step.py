@@ -41,6 +41,7 @@ def next_token_loss(model: Decoder) -> LossFunction:
             batch["targets"],
             batch["mask"],
             vocab_size=model.config.vocab_size,
+            softcap=model.config.logit_softcap,
         )
 
     return loss

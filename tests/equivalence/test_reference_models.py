@@ -1,122 +1,110 @@
-"""Logits of tiny GPT-2 and Llama models equal those of an independent implementation."""
+"""Imported models agree with an independent implementation: logits and hidden states."""
 
-import json
-import math
+import dataclasses
+import functools
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from family import applied, make
+from family import applied
 
-from jaxlm.models import DecoderConfig
+from jaxlm import layers
+from jaxlm.interop import read_huggingface
+from jaxlm.layers.declare import Parameter, count
+from jaxlm.models import Decoder, decoder_parameters, init_cache, unstack
+from jaxlm.models.decoder import split_layers
 
-
-def read_safetensors(path):
-    """name -> array: a length, a JSON header, raw bytes."""
-    data = path.read_bytes()
-    size = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + size])
-    header.pop("__metadata__", None)
-    return {
-        name: np.frombuffer(
-            data, {"F32": np.float32, "I64": np.int64}[entry["dtype"]],
-            count=math.prod(entry["shape"]), offset=8 + size + entry["data_offsets"][0],
-        ).reshape(entry["shape"])
-        for name, entry in header.items()
-    }  # fmt: skip
+TOLERANCE = 1e-4  # float32 in both; logits are of order 1
+NAMES = [
+    "gpt2", "llama", "llama_rope_llama3", "mistral_swa", "qwen2", "qwen3", "gemma2", "mixtral",
+]  # fmt: skip
+MODELS = pytest.mark.parametrize("name", NAMES)
 
 
-def pad_vocabulary(table, config):
-    return np.pad(table, ((0, config.padded_vocab_size - config.vocab_size), (0, 0)))
+@functools.cache
+def imported(folder):
+    config, params = read_huggingface(folder)
+    return dataclasses.replace(config, compute_dtype="float32"), params
 
 
-def gpt2(w, hf):
-    c = DecoderConfig(
-        vocab_size=hf["vocab_size"], context_length=hf["n_positions"], layers=hf["n_layer"],
-        width=hf["n_embd"], heads=hf["n_head"], kv_heads=hf["n_head"],
-        head_dim=hf["n_embd"] // hf["n_head"], hidden=hf["n_inner"] or 4 * hf["n_embd"],
-        norm="layer", norm_epsilon=hf["layer_norm_epsilon"], positions="learned",
-        feed_forward={"gelu_new": "gelu_tanh"}[hf["activation_function"]], qkv_bias=True,
-        bias=True, compute_dtype="float32",
-    )  # fmt: skip
-    w = {name.removeprefix("transformer."): value for name, value in w.items()}
-    d, n, h = c.width, c.heads, c.head_dim
-
-    def block(i):
-        at = f"h.{i}."
-        attention = {
-            "out": w[at + "attn.c_proj.weight"].reshape(n, h, d),
-            "out_bias": w[at + "attn.c_proj.bias"],
-        }
-        kernels = np.split(w[at + "attn.c_attn.weight"], 3, axis=1)
-        biases = np.split(w[at + "attn.c_attn.bias"], 3)
-        for name, kernel, bias in zip(("query", "key", "value"), kernels, biases, strict=True):
-            attention[name] = kernel.reshape(d, n, h)
-            attention[f"{name}_bias"] = bias.reshape(n, h)
-        return {
-            "attention": attention,
-            "attention_norm": {"scale": w[at + "ln_1.weight"], "bias": w[at + "ln_1.bias"]},
-            "feed_forward_norm": {"scale": w[at + "ln_2.weight"], "bias": w[at + "ln_2.bias"]},
-            "feed_forward": {
-                "up": w[at + "mlp.c_fc.weight"], "up_bias": w[at + "mlp.c_fc.bias"],
-                "down": w[at + "mlp.c_proj.weight"], "down_bias": w[at + "mlp.c_proj.bias"],
-            },
-        }  # fmt: skip
-
-    return c, {
-        "embedding": {"token": pad_vocabulary(w["wte.weight"], c), "position": w["wpe.weight"]},
-        "blocks": jax.tree.map(lambda *a: np.stack(a), *[block(i) for i in range(c.layers)]),
-        "final_norm": {"scale": w["ln_f.weight"], "bias": w["ln_f.bias"]},
-    }
-
-
-def llama(w, hf):
-    c = DecoderConfig(
-        vocab_size=hf["vocab_size"], context_length=hf["max_position_embeddings"],
-        layers=hf["num_hidden_layers"], width=hf["hidden_size"], heads=hf["num_attention_heads"],
-        kv_heads=hf["num_key_value_heads"], head_dim=hf["head_dim"],
-        hidden=hf["intermediate_size"], norm_epsilon=hf["rms_norm_eps"],
-        rotary_theta=hf["rope_parameters"]["rope_theta"],
-        feed_forward={"silu": "swiglu"}[hf["hidden_act"]],
-        tied_embeddings=hf["tie_word_embeddings"], compute_dtype="float32",
-    )  # fmt: skip
-
-    def block(i):
-        at = f"model.layers.{i}."
-        attention = {
-            name: w[f"{at}self_attn.{short}_proj.weight"].T.reshape(c.width, -1, c.head_dim)
-            for name, short in (("query", "q"), ("key", "k"), ("value", "v"))
-        }
-        out = w[at + "self_attn.o_proj.weight"].T
-        attention["out"] = out.reshape(c.heads, c.head_dim, c.width)
-        return {
-            "attention": attention,
-            "attention_norm": {"scale": w[at + "input_layernorm.weight"]},
-            "feed_forward_norm": {"scale": w[at + "post_attention_layernorm.weight"]},
-            "feed_forward": {
-                name: w[f"{at}mlp.{name}_proj.weight"].T for name in ("gate", "up", "down")
-            },
-        }
-
-    return c, {
-        "embedding": {"token": pad_vocabulary(w["model.embed_tokens.weight"], c)},
-        "blocks": jax.tree.map(lambda *a: np.stack(a), *[block(i) for i in range(c.layers)]),
-        "final_norm": {"scale": w["model.norm.weight"]},
-        "unembedding": pad_vocabulary(w["lm_head.weight"], c),
-    }
-
-
-@pytest.mark.parametrize("convert", [gpt2, llama], ids=["gpt2", "llama"])
-def test_logits(shared, convert):
-    folder = shared / "data" / "hf_tiny" / convert.__name__
-    hf = json.loads((folder / "config.json").read_text())
-    config, params = convert(read_safetensors(folder / "model.safetensors"), hf)
-    model, initial = make(config)
-    chex.assert_trees_all_equal_shapes(params, initial)
+@pytest.fixture
+def case(shared, name):
+    """(config, params, tokens, reference) of one model."""
+    folder = shared / "data" / "hf_tiny" / name
+    config, params = imported(folder)
     reference = np.load(folder / "reference.npz")
-    tokens = jnp.asarray(reference["input_ids"], jnp.int32)
-    logits = applied(model)(params, tokens).logits_btv[..., : config.vocab_size]
-    # float32 in both; logits are of order 1
-    np.testing.assert_allclose(logits, reference["logits"], atol=1e-4)
+    return config, params, jnp.asarray(reference["input_ids"], jnp.int32), reference
+
+
+def logits(output, config):
+    return output.logits_btv[..., : config.vocab_size]
+
+
+@MODELS
+@pytest.mark.parametrize("scan", [False, True])
+def test_logits(case, scan):
+    config, params, tokens, reference = case
+    output = applied(Decoder(config, scan_layers=scan))(params, tokens)
+    np.testing.assert_allclose(logits(output, config), reference["logits"], atol=TOLERANCE)
+
+
+@MODELS
+def test_hidden_states_after_every_block(case):
+    config, params, tokens, reference = case
+    expected = reference["hidden_states"]  # the embeddings first, the last one after the last norm
+    positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
+    embed = layers.Embedding(
+        vocab_size=config.vocab_size, padded_vocab_size=config.padded_vocab_size,
+        width=config.width, positions=config.positions, context_length=config.context_length,
+        scaled=config.scaled_embeddings,
+    )  # fmt: skip
+    x, _ = embed.apply({"params": params["embedding"]}, tokens, positions)
+    np.testing.assert_allclose(x, expected[0], atol=TOLERANCE)
+    for i, p in enumerate(split_layers(params["blocks"], config.layers)[:-1]):
+        block = layers.Block(config, config.is_local(i))
+        x = jax.jit(block.apply)({"params": p}, x, positions_bt=positions).x_btd
+        np.testing.assert_allclose(x, expected[i + 1], atol=TOLERANCE)
+    hidden = applied(Decoder(config))(params, tokens).hidden_btd
+    np.testing.assert_allclose(hidden, expected[-1], atol=TOLERANCE)
+
+
+@MODELS
+def test_logits_with_a_cache(case):
+    config, params, tokens, reference = case
+    model, params = Decoder(config), unstack(params, config)
+    output = applied(model)(params, tokens[:, :11], cache=init_cache(config, 2, 32))
+    parts = [logits(output, config)]
+    for at in range(11, tokens.shape[1]):
+        positions = jnp.full((2, 1), at)
+        output = applied(model)(
+            params, tokens[:, at : at + 1], positions_bt=positions, cache=output.cache
+        )
+        parts.append(logits(output, config))
+    np.testing.assert_allclose(jnp.concatenate(parts, 1), reference["logits"], atol=TOLERANCE)
+
+
+@MODELS
+def test_the_whole_tree_is_read(case):
+    config, params, _, _ = case
+    declared = decoder_parameters(config)
+    assert jax.tree.map(lambda a: a.shape, params) == jax.tree.map(
+        lambda p: p.shape, declared, is_leaf=lambda n: isinstance(n, Parameter)
+    )
+    assert all((np.asarray(a) != 0).any() for a in jax.tree.leaves(params["blocks"]["attention"]))
+    assert count(declared) == sum(a.size for a in jax.tree.leaves(params))  # vocabulary of 128
+
+
+def test_left_padded_prompts_equal_those_alone(shared):
+    """With experts too, since none is ever full."""
+    for name in ("mistral_swa", "gemma2", "mixtral"):
+        folder = shared / "data" / "hf_tiny" / name
+        config, params = imported(folder)
+        tokens = jnp.asarray(np.load(folder / "reference.npz")["input_ids"], jnp.int32)
+        expected = logits(applied(Decoder(config))(params, tokens[:1, :9]), config)
+        padded = jnp.concatenate([jnp.full((1, 5), 7, jnp.int32), tokens[:1, :9]], 1)
+        output = applied(Decoder(config))(
+            params, padded, positions_bt=jnp.maximum(jnp.arange(14) - 5, 0)[None],
+            segment_ids_bt=(jnp.arange(14) >= 5).astype(jnp.int32)[None],
+        )  # fmt: skip
+        np.testing.assert_allclose(logits(output, config)[:, 5:], expected, atol=1e-5)

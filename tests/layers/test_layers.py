@@ -36,7 +36,7 @@ def test_a_block_alone_is_a_slice_of_the_decoder(config):
     if config.positions == "sinusoidal":
         x += functional.sinusoidal(POSITIONS, 32)
     for p in slices:
-        x, _ = block.apply({"params": p}, x, positions_bt=POSITIONS)
+        x, *_ = block.apply({"params": p}, x, positions_bt=POSITIONS)
     if config.norm_position == "pre":
         norm = layers.Norm(config.norm, config.bias, config.norm_epsilon)
         x = norm.apply({"params": params["final_norm"]}, x)
@@ -49,7 +49,7 @@ def test_a_block_normalises_where_it_says(config):
     _, params = make(config)
     p = jax.tree.map(lambda a: a[0], params["blocks"])
     x = inputs() * 5
-    found, _ = layers.Block(config).apply({"params": p}, x, positions_bt=POSITIONS)
+    found, *_ = layers.Block(config).apply({"params": p}, x, positions_bt=POSITIONS)
 
     def norm(name, x):
         if config.norm == "rms":
