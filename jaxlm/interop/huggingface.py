@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import jax
 import numpy as np
 from jax.sharding import Mesh
 
@@ -16,7 +17,7 @@ from jaxlm.interop.huggingface_config import decoder_config
 from jaxlm.interop.huggingface_names import BUFFERS, decoder_tensors
 from jaxlm.interop.layout import fill, mismatches
 from jaxlm.interop.safetensors import StoredTensor, read_checkpoint
-from jaxlm.layers import logical_axes
+from jaxlm.layers import Parameter, logical_axes
 from jaxlm.models import DecoderConfig, decoder_parameters
 from jaxlm.sharding.mesh import named_shardings
 
@@ -67,7 +68,27 @@ def read_huggingface(
         raise InputError(problems)
     parameters = decoder_parameters(config)
     shardings = None if mesh is None else named_shardings(mesh, logical_axes(parameters))
+    if problems := _indivisible(parameters, shardings):
+        raise InputError(problems)
     return config, fill(parameters, tensors, found, config.param_dtype, shardings)
+
+
+def _indivisible(parameters: Any, shardings: Any) -> list[str]:
+    """The arrays that the mesh cannot divide."""
+    problems = []
+    if shardings is not None:
+        leaves = jax.tree_util.tree_leaves_with_path(shardings)
+        declared = jax.tree.leaves(parameters, is_leaf=lambda n: isinstance(n, Parameter))
+        for (path, sharding), parameter in zip(leaves, declared, strict=True):
+            try:
+                sharding.shard_shape(parameter.shape)
+            except ValueError:
+                name = "/".join(key.key for key in path)
+                problems.append(
+                    f"mesh: {dict(sharding.mesh.shape)} does not divide {name} "
+                    f"{list(parameter.shape)} with axes {', '.join(parameter.axes)}"
+                )
+    return problems
 
 
 def _check_tied(

@@ -97,9 +97,11 @@ def read_header(path: str | Path) -> dict[str, StoredTensor]:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     try:
         entries = json.loads(header)
-        entries.pop("__metadata__", None)
-    except (ValueError, AttributeError, RecursionError):
-        raise InputError(f"{path}: its header is no JSON object; the file is damaged") from None
+    except (ValueError, RecursionError):
+        entries = None
+    if not isinstance(entries, dict):
+        raise InputError(f"{path}: its header is no JSON object; the file is damaged")
+    entries.pop("__metadata__", None)
     start, problems, ranges, tensors = 8 + length, [], [], {}
     for name, entry in entries.items():
         try:

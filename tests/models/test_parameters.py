@@ -15,9 +15,7 @@ from jaxlm.layers.declare import Parameter, decayed, logical_axes
 from jaxlm.models import Decoder, decoder_parameters, parameter_count, presets
 from jaxlm.sharding import partition_spec
 
-LLAMA_3_2_1B = dataclasses.replace(
-    presets.llama3_8b(), layers=16, width=2048, head_dim=64, hidden=8192, tied_embeddings=True
-)
+LLAMA_3_2_1B = presets.llama3_2_1b()
 
 
 def shapes(tree):
@@ -40,7 +38,16 @@ def shapes(tree):
         (presets.llama3_8b(), 8_030_261_248),
         (LLAMA_3_2_1B, 1_235_814_400),
         (dataclasses.replace(LLAMA_3_2_1B, tied_embeddings=False), 1_498_482_688),
+        (presets.llama3_2_3b(), 3_212_749_824),
         (presets.smollm2_135m(), 134_515_008),
+        (presets.smollm2_360m(), 361_821_120),
+        (presets.smollm2_1_7b(), 1_711_376_384),
+        (presets.mistral_7b(), 7_241_732_096),
+        (presets.mixtral_8x7b(), 46_702_792_704),
+        (presets.qwen3_0_6b(), 596_049_920),
+        (presets.gemma2_2b(), 2_614_341_888),
+        (presets.gemma3_270m(), 268_098_176),
+        (presets.gemma3_1b(), 999_885_952),
     ],
 )
 def test_published_parameter_counts(config, expected):
