@@ -85,6 +85,16 @@ class RecurrentConfig:
         return found
 
 
+def check_at_run_time(config: Any) -> None:
+    """Raises an `InputError` if the configuration cannot work in this process."""
+    problems = config.problems()
+    wide = "float64" in (config.param_dtype, config.compute_dtype)
+    if wide and jnp.result_type(float) != jnp.float64:
+        problems.append("float64 needs jax.config.update('jax_enable_x64', True)")
+    if problems:
+        raise InputError(problems)
+
+
 def layer_parameters(cell: str, inputs: int, hidden: int) -> dict[str, Parameter]:
     """Kernels "input" [d, g, f] and "recurrent" [f, g, f], "bias" [g, f], of one layer.
 
@@ -177,12 +187,7 @@ class Recurrent(nn.Module):
           ValueError: if both a cache and segment ids are given.
         """
         c: Any = self.config
-        problems = c.problems()
-        wide = {c.param_dtype, c.compute_dtype} & {"float64"}
-        if wide and jnp.result_type(float) != jnp.float64:
-            problems.append("float64 needs jax.config.update('jax_enable_x64', True)")
-        if problems:
-            raise InputError(problems)
+        check_at_run_time(c)
         if cache is not None and segment_ids_bt is not None:
             raise ValueError("Recurrent: a cache holds one segment per row; drop segment_ids")
         b, t = tokens_bt.shape
