@@ -67,7 +67,7 @@ def add_documents(
 
     Args:
       counts: so far.
-      tokens: int token ids of whole documents, one after the other.
+      tokens: int ids of whole documents, one after the other.
       lengths: int, tokens of each document; None for a single one.
 
     Raises:
@@ -115,7 +115,7 @@ def discounts(counts: np.ndarray) -> tuple[float, float, float]:
 def kneser_ney(counts: NGramCounts) -> NGram:
     """The smoothed model of the counts.
 
-    Below the highest order an n-gram's count is the number of distinct tokens before it
+    Below the highest order a count is the number of distinct tokens before the n-gram
     (Kneser and Ney 1995; Chen and Goodman 1998, sections 2.7 and 3).
     """
     v = counts.vocab_size
@@ -166,8 +166,8 @@ class NGram:
             total = np.bincount(parent, counts, contexts)
             divisor = np.maximum(total, 1)
             masses.append((counts - discount) / divisor[parent])
-            left = np.bincount(parent, discount, contexts) / divisor
-            gammas.append(np.where(total > 0, left, 1.0))
+            left = np.bincount(parent, discount, contexts)
+            gammas.append(np.where(total > 0, left / divisor, 1.0))
             contexts = len(keys)
         for name, value in (("discounts", found), ("masses", masses), ("gammas", gammas)):
             object.__setattr__(self, name, tuple(value))
@@ -192,8 +192,7 @@ class NGram:
         rows = np.zeros(len(padded), np.int64)  # of the n-gram that ends here; -1: never seen
         for level in range(self.order):
             context = np.roll(rows, 1)
-            gammas = np.append(self.gammas[level], 1.0)  # the last entry answers for -1
-            p *= gammas[context[real]]
+            p *= np.append(self.gammas[level], 1.0)[context[real]]  # the last answers for -1
             rows = self._find(level, context, padded, place >= level)
             p += np.append(self.masses[level], 0.0)[rows[real]]
         return np.log(p)
@@ -245,11 +244,11 @@ class NGram:
 
 def save_ngram(model: NGram, path: str | Path) -> None:
     """Writes the model to one file, atomically."""
-    buffer = io.BytesIO()
     arrays: dict[str, Any] = {"vocab_size": model.vocab_size, "order": model.order}
     for level in range(model.order):
         arrays[f"keys_{level}"] = model.keys[level]
         arrays[f"counts_{level}"] = model.counts[level]
+    buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     write_atomic(path, buffer.getvalue())
 
