@@ -35,6 +35,7 @@ from jaxlm.functional.recurrent import (
     rnn_cell,
     segment_starts,
 )
+from jaxlm.functional.relative_positions import relative_attention
 from jaxlm.functional.sampling import filter_logits, min_p, sample, top_k, top_p
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "perplexity",
     "recurrent",
     "reference_attention",
+    "relative_attention",
     "relu2",
     "rms_norm",
     "rnn_cell",

@@ -71,6 +71,11 @@ class RecurrentConfig:
         """Whether a map leads from `hidden` to `width` before the tied output layer."""
         return self.tied_embeddings and self.hidden != self.width
 
+    @property
+    def logit_softcap(self) -> None:
+        """What the losses and the generator ask of every configuration: there is none."""
+        return None
+
     def problems(self) -> list[str]:
         """Everything that is wrong with the fields, each as a message with the way out."""
         found = [

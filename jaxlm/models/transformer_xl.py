@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import flax.linen as nn
 import jax
@@ -21,6 +21,9 @@ from jaxlm.layers.relative_attention import RelativeAttention, relative_attentio
 from jaxlm.models.decoder import DecoderOutput, compute_dtype, split_layers
 from jaxlm.models.recurrent import check_at_run_time
 from jaxlm.sharding import constrain
+
+Memory = tuple[jax.Array, ...]
+"""The inputs of every layer for the last tokens, [b, slots, d] each, slot = position mod slots."""
 
 Activation = Literal["relu", "gelu", "gelu_tanh", "swiglu", "geglu"]
 
@@ -68,6 +71,11 @@ class TransformerXLConfig:
         """Initial scale of maps into the residual stream: 1 / sqrt(2 layers)."""
         return (2 * self.layers) ** -0.5
 
+    @property
+    def logit_softcap(self) -> None:
+        """What the losses and the generator ask of every configuration: there is none."""
+        return None
+
     def problems(self) -> list[str]:
         """Everything that is wrong with the fields, each as a message with the way out."""
         found = [
@@ -86,13 +94,6 @@ class TransformerXLConfig:
         if not 0.0 <= self.dropout < 1.0:
             found.append(f"--model.dropout {self.dropout}: must be in [0, 1)")
         return found
-
-
-class Memory(NamedTuple):
-    """The inputs of every layer for the last tokens, slot = position mod slots."""
-
-    layers: tuple[jax.Array, ...]
-    """[b, slots, d] each."""
 
 
 def block_parameters(config: TransformerXLConfig) -> dict[str, Any]:
@@ -225,9 +226,8 @@ class TransformerXL(nn.Module):
         if segment_ids_bt is None:
             segment_ids_bt = jnp.zeros((b, t), jnp.int32)
         first_b = positions_bt[:, 0]
-        keys = [None] * (c.layers + 1)
-        if dropout_key is not None:
-            keys = list(jax.random.split(dropout_key, c.layers + 1))
+        n = c.layers + 1
+        keys = [None] * n if dropout_key is None else jax.random.split(dropout_key, n)
 
         x_btd, table_vd = Embedding(
             vocab_size=c.vocab_size,
@@ -253,8 +253,8 @@ class TransformerXL(nn.Module):
             if cache is None:
                 memory_bmd = jnp.zeros((b, c.memory_length, c.width), x_btd.dtype)
             else:
-                memory_bmd = jnp.take_along_axis(cache.layers[layer], places_bm[..., None], axis=1)
-                updated.append(write_states(cache.layers[layer], x_btd, first_b))
+                memory_bmd = jnp.take_along_axis(cache[layer], places_bm[..., None], axis=1)
+                updated.append(write_states(cache[layer], x_btd, first_b))
             x_btd = Block(c, parent=None).apply(
                 {"params": p},
                 x_btd,
@@ -268,11 +268,11 @@ class TransformerXL(nn.Module):
             x_btd = Norm("layer", True, param_dtype=c.param_dtype, name="final_norm")(x_btd)
         output_vd = table_vd
         if not c.tied_embeddings:
-            table = vocabulary_table(c.vocab_size, c.padded_vocab_size, c.width)
-            output_vd = declare(self, {"unembedding": table}, c.param_dtype)["unembedding"]
+            own = {"unembedding": transformer_xl_parameters(c)["unembedding"]}
+            output_vd = declare(self, own, c.param_dtype)["unembedding"]
             output_vd = constrain(output_vd, ("vocab", "features"))
         logits_btv = functional.unembed(x_btd, output_vd, vocab_size=c.vocab_size)
-        new_cache: Any = None if cache is None else Memory(tuple(updated))
+        new_cache: Any = None if cache is None else tuple(updated)
         return DecoderOutput(logits_btv, x_btd, new_cache)
 
     def init_cache(self, batch: int, length: int) -> Memory:
@@ -283,7 +283,7 @@ class TransformerXL(nn.Module):
         """
         c: Any = self.config
         ring = jnp.zeros((batch, length, c.width), compute_dtype(c))
-        return Memory((ring,) * c.layers)
+        return (ring,) * c.layers
 
     def _init_blocks(self, key):
         c = self.config
@@ -295,6 +295,6 @@ def _memory(first_b, cache, length):
     before_bm = first_b[:, None] - length + jnp.arange(length)
     if cache is None:
         return jnp.full(before_bm.shape, EMPTY, jnp.int32), None
-    slots = cache.layers[0].shape[1]
+    slots = cache[0].shape[1]
     held_bm = (before_bm >= 0) & (before_bm >= first_b[:, None] - slots)
     return jnp.where(held_bm, 0, EMPTY).astype(jnp.int32), before_bm % slots
