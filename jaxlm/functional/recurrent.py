@@ -110,8 +110,9 @@ def recurrent(p, x_btd, *, cell, state=None, starts_bt=None):
     if "recurrent_bias" in p:
         recurrent_bias_gf = recurrent_bias_gf.at[-1].set(p["recurrent_bias"].astype(wide))
 
-    # All inputs at once, time first: one product of [t * b, d] instead of t of [b, d].
-    x_tbgf = dense(jnp.moveaxis(x_btd, 1, 0), p["input"], p["bias"])
+    # All inputs at once: one product of [b * t, d] instead of t of [b, d]. Batch first, since
+    # rows of [t * b, d] could not stay divided over the devices of the batch.
+    x_tbgf = jnp.moveaxis(dense(x_btd, p["input"], p["bias"]), 1, 0)
     kernel_fgh = p["recurrent"].astype(x_btd.dtype)
     states = _scan(cell, kernel_fgh, recurrent_bias_gf, x_tbgf, state, starts_bt.T)
     states = jax.tree.map(lambda a: jnp.moveaxis(a, 0, 1), states)

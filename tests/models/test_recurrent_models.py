@@ -19,9 +19,9 @@ from jaxlm.generation import SamplingOptions, decode
 from jaxlm.layers.declare import count, decayed, initialize, logical_axes
 from jaxlm.models import unembedding
 from jaxlm.models.recurrent import Recurrent, RecurrentConfig, recurrent_parameters
-from jaxlm.sharding import partition_spec
+from jaxlm.sharding import MeshConfig, make_mesh, partition_spec
 from jaxlm.training.state import plan_state
-from jaxlm.training.step import make_train_step, next_token_loss
+from jaxlm.training.step import make_train_step, next_token_loss, place_batch
 
 V = 60
 LSTM = RecurrentConfig(
@@ -158,9 +158,7 @@ def text(rows=8, t=16):
 def test_the_training_step_of_the_family_trains_it(config):
     model = Recurrent(dataclasses.replace(config, dropout=0.05))
     optimizer = optax.adam(1e-2)
-    mesh = jax.make_mesh(
-        (1, 1, 1), ("data", "fsdp", "tensor"), axis_types=(jax.sharding.AxisType.Auto,) * 3
-    )
+    mesh = make_mesh(MeshConfig())
     _, new_state = plan_state(model, recurrent_parameters(config), optimizer, seed=0, mesh=mesh)
     state, losses = new_state(), []
     step = make_train_step(next_token_loss(model), optimizer, schedule=lambda _: 1e-2)
@@ -170,6 +168,27 @@ def test_the_training_step_of_the_family_trains_it(config):
     assert losses[0] == pytest.approx(math.log(V), rel=0.05)
     assert losses[-1] < 2.0
     assert int(state.skipped) == 0
+
+
+@pytest.mark.parametrize("config", [LSTM, GRU], ids=["lstm", "gru"])
+def test_a_mesh_changes_neither_loss_nor_parameters(config):
+    """One step over data, fsdp and tensor against one device; compiled once."""
+    results = []
+    for shape in (MeshConfig(), MeshConfig(data=2, fsdp=2, tensor=2)):
+        mesh, optimizer, model = make_mesh(shape), optax.sgd(0.1), Recurrent(config)
+        declared = recurrent_parameters(config)
+        with jax.set_mesh(mesh):
+            abstract, new_state = plan_state(model, declared, optimizer, seed=0, mesh=mesh)
+            shardings, state = jax.tree.map(lambda a: a.sharding, abstract), new_state()
+            step = make_train_step(
+                next_token_loss(model), optimizer, schedule=lambda _: 0.1, shardings=shardings
+            )
+            for _ in range(2):
+                state, metrics = step(state, place_batch(text(), mesh))
+        assert step._cache_size() == 1
+        results.append((float(metrics["loss"]), jax.tree.map(np.asarray, state.params)))
+    assert results[1][0] == pytest.approx(results[0][0], abs=1e-5)
+    chex.assert_trees_all_close(results[1][1], results[0][1], atol=1e-6)
 
 
 def test_dropout_is_off_without_a_key_and_differs_by_key():

@@ -23,9 +23,9 @@ from jaxlm.models.transformer_xl import (
     TransformerXLConfig,
     transformer_xl_parameters,
 )
-from jaxlm.sharding import partition_spec
+from jaxlm.sharding import MeshConfig, make_mesh, partition_spec
 from jaxlm.training.state import plan_state
-from jaxlm.training.step import make_train_step, next_token_loss
+from jaxlm.training.step import make_train_step, next_token_loss, place_batch
 
 V = 60
 POST = TransformerXLConfig(
@@ -79,9 +79,7 @@ def test_hidden_states_unembed_to_the_logits_and_the_first_loss_is_ln_v(config):
 @BOTH
 def test_the_training_step_of_the_family_trains_it(config):
     model, optimizer = TransformerXL(dataclasses.replace(config, dropout=0.05)), optax.adam(1e-2)
-    mesh = jax.make_mesh(
-        (1, 1, 1), ("data", "fsdp", "tensor"), axis_types=(jax.sharding.AxisType.Auto,) * 3
-    )
+    mesh = make_mesh(MeshConfig())
     declared = transformer_xl_parameters(config)
     _, new_state = plan_state(model, declared, optimizer, seed=0, mesh=mesh)
     # Each token is the one 6 places before it: in the memory, beyond the segment of 5.
@@ -126,6 +124,36 @@ def test_the_generator_continues_prompts_of_unequal_length(config, monkeypatch):
     for row, prompt, predicted in zip(rows, prompts, best, strict=True):
         n = len(prompt)
         assert row[n : n + 12].tolist() == predicted[n - 1 : n + 11].tolist()
+
+
+def text():
+    """Random rows of two documents."""
+    row = np.random.default_rng(0).integers(0, V, (8, 21)).astype(np.int32)
+    segments = np.repeat([[1, 2]], [12, 8], axis=1).repeat(8, axis=0)
+    return {
+        "tokens": row[:, :-1], "targets": row[:, 1:], "mask": np.ones((8, 20), bool),
+        "positions": np.broadcast_to(np.arange(20), (8, 20)), "segment_ids": segments,
+    }  # fmt: skip
+
+
+def test_a_mesh_changes_neither_loss_nor_parameters():
+    """One step over data, fsdp and tensor against one device; compiled once."""
+    results = []
+    for shape in (MeshConfig(), MeshConfig(data=2, fsdp=2, tensor=2)):
+        mesh, optimizer, model = make_mesh(shape), optax.sgd(0.1), TransformerXL(PRE)
+        declared = transformer_xl_parameters(PRE)
+        with jax.set_mesh(mesh):
+            abstract, new_state = plan_state(model, declared, optimizer, seed=0, mesh=mesh)
+            shardings, state = jax.tree.map(lambda a: a.sharding, abstract), new_state()
+            step = make_train_step(
+                next_token_loss(model), optimizer, schedule=lambda _: 0.1, shardings=shardings
+            )
+            for _ in range(2):
+                state, metrics = step(state, place_batch(text(), mesh))
+        assert step._cache_size() == 1
+        results.append((float(metrics["loss"]), jax.tree.map(np.asarray, state.params)))
+    assert results[1][0] == pytest.approx(results[0][0], abs=1e-5)
+    chex.assert_trees_all_close(results[1][1], results[0][1], atol=1e-6)
 
 
 def test_dropout_is_off_without_a_key_and_differs_by_key():
