@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 
 def write_atomic(path: str | Path, content: bytes | str) -> None:
@@ -54,6 +55,25 @@ def directory_atomic(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     sync_directory(path.parent)
+
+
+def try_lock(file: IO, *, shared: bool = False) -> bool:
+    """Locks an open file until it is closed; False if another process holds a lock in the way.
+
+    Where the system has no such locks (outside of POSIX) it does nothing.
+
+    Raises:
+      OSError: the file system has none.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def printable(path: str) -> str:

@@ -89,6 +89,14 @@ def test_the_help_of_the_command_line_loads_no_jax():
     )
 
 
+def test_the_data_line_loads_no_jax():
+    run(
+        "import sys, jaxlm.commands.data, jaxlm.commands.tokenizer\n"
+        "found = {'jax', 'flax', 'optax', 'orbax', 'tensorflow_datasets'} & {*sys.modules}\n"
+        "assert not found, found"
+    )
+
+
 def test_importing_has_no_side_effect(tmp_path):
     modules = [
         ".".join(p.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")

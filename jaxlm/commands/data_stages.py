@@ -19,7 +19,7 @@ from jaxlm.data.collect import collect as collect_corpus
 from jaxlm.data.deduplicate import DeduplicationConfig
 from jaxlm.data.deduplicate import deduplicate as deduplicate_store
 from jaxlm.data.near_duplicates import describe_banding
-from jaxlm.data.prepare import PASSING, LineConfig, prepare, prepare_tokens
+from jaxlm.data.prepare import LineConfig, prepare, prepare_tokens, stage_folders
 from jaxlm.data.reading import OptionNames, ReadSettings
 from jaxlm.data.store import open_store
 from jaxlm.errors import InputError
@@ -242,8 +242,7 @@ def build(arguments: Sequence[str]) -> int:
 
     status = _run(options, options.output, work)
     output = Path(options.output)
-    stages = [p for name in PASSING if (p := output / "stages" / name).is_dir()]
-    report = write_data_report([*stages, output / "tokens"], output / "report.html")
+    report = write_data_report(stage_folders(output), output / "report.html")
     print(f"report: {report}")
     return status
 

@@ -14,10 +14,10 @@ from rich.table import Table
 
 from jaxlm import platform
 from jaxlm.commands.load import load_model
-from jaxlm.commands.options import parse
+from jaxlm.commands.options import READING, parse
 from jaxlm.data.loader import BatchLoader
 from jaxlm.data.packing import plan_rows
-from jaxlm.data.sources import OptionNames, read_documents
+from jaxlm.data.sources import read_documents
 from jaxlm.errors import InputError
 from jaxlm.evaluation.perplexity import evaluate, uniform_baseline
 from jaxlm.tokenizers.base import document_ends
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
         text_field=options.text_field,
         encoding=options.encoding,
         on_error=options.on_error,
-        options=OptionNames("--corpus", "--text-field", "--encoding", "with --on-error skip"),
+        options=READING,
     )
     platform.configure(options.platform, log=lambda line: None)
     platform.check_devices(options.platform)

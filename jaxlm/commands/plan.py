@@ -8,7 +8,7 @@ from typing import get_args
 from rich.console import Console
 from rich.table import Table
 
-from jaxlm.commands.options import parse_run
+from jaxlm.commands.run_options import parse_run
 from jaxlm.models.decoder import parameter_count
 from jaxlm.training.config import RunConfig, Size, reference
 from jaxlm.training.plan import memory_plan

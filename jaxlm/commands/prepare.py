@@ -11,7 +11,7 @@ from jaxlm.commands.execution import available_cores, stage_progress
 from jaxlm.data.cleaning.config import basic, web
 from jaxlm.data.deduplicate import DeduplicationConfig
 from jaxlm.data.near_duplicates import NearConfig
-from jaxlm.data.prepare import LineConfig, PreparedData, open_prepared, prepare
+from jaxlm.data.prepare import LineConfig, PreparedData, open_prepared, prepare, stage_folders
 from jaxlm.data.reading import OptionNames, ReadSettings
 from jaxlm.data.shards import TokenShards
 from jaxlm.data.stages import processes
@@ -99,8 +99,7 @@ def _prepare(config: RunConfig, directory: RunDirectory, console: Console) -> Pr
         )
     _tell(prepared, console)
     if not (directory.data / "report.html").exists():
-        stages = sorted((directory.data / "stages").iterdir())
-        write_data_report([*stages, directory.data / "tokens"], directory.data / "report.html")
+        write_data_report(stage_folders(directory.data), directory.data / "report.html")
     return prepared
 
 

@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jaxlm.commands.options import parse, run_action
+from jaxlm.commands.options import READING, parse, run_action
 from jaxlm.data.documents import Document
-from jaxlm.data.sources import OptionNames, read_documents
+from jaxlm.data.sources import read_documents
 from jaxlm.data.stages import MANIFEST
 from jaxlm.data.store import open_store
 from jaxlm.errors import InputError
@@ -69,9 +69,7 @@ class Corpus:
                 text_field=self.text_field,
                 encoding=self.encoding,
                 on_error=self.on_error,
-                options=OptionNames(
-                    "--corpus", "--text-field", "--encoding", "with --on-error skip"
-                ),
+                options=READING,
             )
 
 

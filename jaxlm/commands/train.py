@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxlm import platform
-from jaxlm.commands.options import parse_run
 from jaxlm.commands.prepare import RunData, open_data
+from jaxlm.commands.run_options import parse_run
 from jaxlm.data.loader import BatchLoader
 from jaxlm.data.mixture import MixtureLoader
 from jaxlm.data.row_plans import stored_plan

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from jaxlm.data.cleaning.balance import count, source_group
 from jaxlm.data.documents import Document
 from jaxlm.data.reading import DocumentCounts, Reading, ReadSettings
 from jaxlm.data.sources import find_inputs, no_text, read_inputs
@@ -152,12 +153,7 @@ def _counted(
     documents: Iterable[Document], sources: dict[str, dict[str, int]]
 ) -> Iterator[Document]:
     for document in documents:
-        name = document.source.partition("/")[0]
-        if name not in sources and len(sources) >= _SOURCES:
-            name = "(others)"
-        source = sources.setdefault(name, {"documents": 0, "characters": 0})
-        source["documents"] += 1
-        source["characters"] += len(document.text)
+        count(sources, source_group(document.source), len(document.text), _SOURCES)
         yield document
 
 

@@ -25,7 +25,7 @@ from jaxlm.tokenizers.base import Tokenizer, load_tokenizer, save_tokenizer
 
 _FORMAT = 2
 # Stages whose documents are needed only until they are tokenised, in their order.
-PASSING = ("collect", "clean", "deduplicate")
+_PASSING = ("collect", "clean", "deduplicate")
 # A corpus of fewer documents has its split looked up instead of left to chance.
 _SMALL = 100_000
 
@@ -196,6 +196,13 @@ def open_prepared(directory: str | Path, *, verify: bool = False) -> PreparedDat
     return PreparedData(directory, tokenizer, splits["train"], splits["heldout"], manifest)
 
 
+def stage_folders(directory: str | Path) -> list[Path]:
+    """The folders with the manifests of all stages of prepared data, in the order of the line."""
+    directory = Path(directory)
+    passed = [folder for name in _PASSING if (folder := directory / "stages" / name).is_dir()]
+    return [*passed, directory / "tokens"]
+
+
 def _run_line(
     corpus: Sequence[str],
     directory: Path,
@@ -265,7 +272,7 @@ def _finish(
         return None
     statistics = tokens["statistics"]
     _check_context(statistics["train"]["tokens"], context_length)
-    counts = _counts(directory / "stages")
+    counts = _counts(directory)
     manifest = {"settings": identity, "counts": counts, **{n: statistics[n] for n in SPLITS}}
     write_atomic(directory / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
     if not keep_documents:
@@ -273,12 +280,11 @@ def _finish(
     return open_prepared(directory)
 
 
-def _counts(stages: Path) -> dict[str, int]:
+def _counts(directory: Path) -> dict[str, int]:
     """What became of the documents, from the statistics of the stages that took place."""
     found = {
-        name: json.loads((stages / name / MANIFEST).read_bytes())["statistics"]
-        for name in PASSING
-        if (stages / name).is_dir()
+        folder.name: json.loads((folder / MANIFEST).read_bytes())["statistics"]
+        for folder in stage_folders(directory)[:-1]
     }
     counts = {}
     if collected := found.get("collect"):
@@ -340,7 +346,7 @@ def _reopen(directory: Path, identity: Mapping[str, Any], context_length: int) -
 
 
 def _remove_documents(directory: Path) -> None:
-    for name in PASSING:
+    for name in _PASSING:
         shutil.rmtree(directory / name, ignore_errors=True)
 
 

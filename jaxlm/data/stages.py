@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxlm.errors import DamageError, InputError, JaxlmError
-from jaxlm.files import directory_atomic, write_atomic
+from jaxlm.files import directory_atomic, try_lock, write_atomic
 
 MANIFEST = "manifest.json"
 UNIT = "unit.json"
@@ -261,17 +261,14 @@ def file_digest(path: Path) -> str:
 def _locked(directory: Path, *, shared: bool) -> Iterator[None]:
     """Keeps a second process out, which would replace files while they are read."""
     with (directory / _STAGE).open("rb") as file:
-        try:
-            import fcntl
-
-            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError:
+        free = True
+        with contextlib.suppress(OSError):  # a file system without locks
+            free = try_lock(file, shared=shared)
+        if not free:
             raise JaxlmError(
                 f"another process is at work on {directory}; wait until it is finished, or divide "
                 "the work between both with --shard"
-            ) from None
-        except (ImportError, OSError):
-            pass  # not a POSIX system, or a file system without locks
+            )
         yield
 
 

@@ -10,6 +10,11 @@ from typing import Literal
 from jaxlm.functional import RotaryScaling
 
 
+def padded_vocabulary(vocab_size: int) -> int:
+    """Rows of an embedding in memory: the next multiple of 128."""
+    return 128 * math.ceil(vocab_size / 128)
+
+
 @dataclasses.dataclass(frozen=True)
 class DecoderConfig:
     """A decoder-only transformer. Shape and arithmetic only: nothing about training or devices."""
@@ -90,7 +95,7 @@ class DecoderConfig:
     @property
     def padded_vocab_size(self) -> int:
         """Rows of the embedding in memory: the next multiple of 128."""
-        return 128 * math.ceil(self.vocab_size / 128)
+        return padded_vocabulary(self.vocab_size)
 
     @property
     def residual_scale(self) -> float:

@@ -94,6 +94,16 @@ def init_cache(config: DecoderConfig, batch: int, length: int) -> Cache:
     )
 
 
+def check_at_run_time(config: Any) -> None:
+    """Raises an `InputError` if the configuration cannot work in this process."""
+    problems = config.problems()
+    wide = "float64" in (config.param_dtype, config.compute_dtype)
+    if wide and jnp.result_type(float) != jnp.float64:
+        problems.append("float64 needs jax.config.update('jax_enable_x64', True)")
+    if problems:
+        raise InputError(problems)
+
+
 def compute_dtype(config: DecoderConfig) -> jnp.dtype:
     """The dtype of activations: "auto" is float32 on a CPU and bfloat16 elsewhere."""
     if config.compute_dtype == "auto":
@@ -147,12 +157,7 @@ class Decoder(nn.Module):
           ValueError: if a row is longer than the context or the cache.
         """
         c = self.config
-        problems = c.problems()
-        wide = {c.param_dtype, c.compute_dtype} & {"float64"}
-        if wide and jnp.result_type(float) != jnp.float64:
-            problems.append("float64 needs jax.config.update('jax_enable_x64', True)")
-        if problems:
-            raise InputError(problems)
+        check_at_run_time(c)
         t = tokens_bt.shape[1]
         limit = c.context_length if cache is None else cache[0].key.shape[1]
         if t > limit:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -11,7 +10,6 @@ import jax
 import jax.numpy as jnp
 
 from jaxlm import functional
-from jaxlm.errors import InputError
 from jaxlm.functional.recurrent import (
     GATES,
     initial_state,
@@ -22,7 +20,8 @@ from jaxlm.functional.recurrent import (
 )
 from jaxlm.layers.declare import Parameter, declare, fan_in, zeros
 from jaxlm.layers.embedding import Embedding, embedding_parameters, vocabulary_table
-from jaxlm.models.decoder import DecoderOutput, compute_dtype
+from jaxlm.models.config import padded_vocabulary
+from jaxlm.models.decoder import DecoderOutput, check_at_run_time, compute_dtype
 from jaxlm.sharding import constrain
 
 RecurrentCache = tuple[tuple[jax.Array, ...], ...]
@@ -55,7 +54,7 @@ class RecurrentConfig:
     @property
     def padded_vocab_size(self) -> int:
         """Rows of the embedding in memory: the next multiple of 128."""
-        return 128 * math.ceil(self.vocab_size / 128)
+        return padded_vocabulary(self.vocab_size)
 
     @property
     def input_scale(self) -> float:
@@ -88,16 +87,6 @@ class RecurrentConfig:
         if not 0.0 <= self.dropout < 1.0:
             found.append(f"--model.dropout {self.dropout}: must be in [0, 1)")
         return found
-
-
-def check_at_run_time(config: Any) -> None:
-    """Raises an `InputError` if the configuration cannot work in this process."""
-    problems = config.problems()
-    wide = "float64" in (config.param_dtype, config.compute_dtype)
-    if wide and jnp.result_type(float) != jnp.float64:
-        problems.append("float64 needs jax.config.update('jax_enable_x64', True)")
-    if problems:
-        raise InputError(problems)
 
 
 def layer_parameters(cell: str, inputs: int, hidden: int) -> dict[str, Parameter]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any, Literal, get_args
 
 import flax.linen as nn
@@ -18,8 +17,13 @@ from jaxlm.layers.embedding import Embedding, embedding_parameters, vocabulary_t
 from jaxlm.layers.feed_forward import FeedForward, feed_forward_parameters
 from jaxlm.layers.normalization import Norm, norm_parameters
 from jaxlm.layers.relative_attention import RelativeAttention, relative_attention_parameters
-from jaxlm.models.decoder import DecoderOutput, compute_dtype, split_layers
-from jaxlm.models.recurrent import check_at_run_time
+from jaxlm.models.config import padded_vocabulary
+from jaxlm.models.decoder import (
+    DecoderOutput,
+    check_at_run_time,
+    compute_dtype,
+    split_layers,
+)
 from jaxlm.sharding import constrain
 
 Memory = tuple[jax.Array, ...]
@@ -64,7 +68,7 @@ class TransformerXLConfig:
     @property
     def padded_vocab_size(self) -> int:
         """Rows of the embedding in memory: the next multiple of 128."""
-        return 128 * math.ceil(self.vocab_size / 128)
+        return padded_vocabulary(self.vocab_size)
 
     @property
     def residual_scale(self) -> float:

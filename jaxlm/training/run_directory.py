@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxlm.errors import InputError, JaxlmError
-from jaxlm.files import write_atomic
+from jaxlm.files import try_lock, write_atomic
 from jaxlm.training.config import RunConfig
 from jaxlm.training.config_file import differences, from_dict, read_yaml, to_dict, to_yaml
 from jaxlm.training.metrics import FILE_NAME, read_metrics
@@ -78,17 +78,11 @@ class RunDirectory:
         """
         self.path.mkdir(parents=True, exist_ok=True)
         with (self.path / ".lock").open("w") as file:
-            try:
-                import fcntl
-
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except ImportError:  # not a POSIX system
-                pass
-            except BlockingIOError:
+            if not try_lock(file):
                 raise JaxlmError(
                     f"--run {self.path}: another process is training there; wait for it, stop it, "
                     "or choose another directory"
-                ) from None
+                )
             try:
                 yield
             finally:

@@ -44,6 +44,12 @@ def test_run_directory_is_complete(run):
     assert "bits per byte" in (run / "report.html").read_text()
 
 
+def test_the_report_of_the_data_shows_its_stages_in_their_order(run):
+    page = (run / "data/report.html").read_text()
+    places = [page.index(f">{name}<") for name in ("collect", "whitespace", "deduplicate")]
+    assert places == sorted(places)
+
+
 def test_metrics_hold_every_step_and_the_loss_falls(run):
     records = [r for r in read_metrics(run) if "train/loss" in r]
     assert [r["step"] for r in records] == list(range(1, 61))

@@ -37,24 +37,24 @@ class Balance:
     """Sums over documents; `result` is JSON values that `jaxlm.data.stages.merge` adds up."""
 
     def __init__(self) -> None:
-        self._sources: dict[str, list[int]] = {}
-        self._languages: dict[str, list[int]] = {}
+        self._sources: dict[str, dict[str, int]] = {}
+        self._languages: dict[str, dict[str, int]] = {}
         self._terms: Counter[str] = Counter()
 
     def add(self, document: Document) -> None:
         """Counts one document."""
         size = len(document.text)
-        _count(self._sources, source_group(document.source), size)
+        count(self._sources, source_group(document.source), size, _MOST)
         if language := document.metadata.get("language"):
-            _count(self._languages, str(language), size)
+            count(self._languages, str(language), size, _MOST)
         words = _WORD.findall(document.text.lower())
         self._terms.update(word for word in words if word in _TERMS)
 
     def result(self) -> dict[str, Any]:
         """The counts so far: "sources", "languages", "identity_terms"."""
         return {
-            "sources": _named(self._sources),
-            "languages": _named(self._languages),
+            "sources": dict(sorted(self._sources.items())),
+            "languages": dict(sorted(self._languages.items())),
             "identity_terms": {
                 group: {term: self._terms[term] for term in terms if self._terms[term]}
                 for group, terms in IDENTITY_TERMS.items()
@@ -67,16 +67,10 @@ def source_group(source: str) -> str:
     return source.partition("/")[0]
 
 
-def _count(table: dict[str, list[int]], name: str, size: int) -> None:
-    if name not in table and len(table) >= _MOST:
+def count(table: dict[str, dict[str, int]], name: str, characters: int, most: int) -> None:
+    """Adds a document to `table[name]`; beyond `most` names to those of all others together."""
+    if name not in table and len(table) >= most:
         name = _OTHERS
-    entry = table.setdefault(name, [0, 0])
-    entry[0] += 1
-    entry[1] += size
-
-
-def _named(table: dict[str, list[int]]) -> dict[str, dict[str, int]]:
-    return {
-        name: {"documents": documents, "characters": characters}
-        for name, (documents, characters) in sorted(table.items())
-    }
+    entry = table.setdefault(name, {"documents": 0, "characters": 0})
+    entry["documents"] += 1
+    entry["characters"] += characters
